@@ -1,0 +1,232 @@
+"""One tree of settings: defaults < smartlearn.toml < SMARTLEARN_* environment < what a caller passes.
+
+The environment is read in `load_settings` only, which entry points call; everything below them is handed values.
+Nested names join with two underscores: SMARTLEARN_KAFKA__BOOTSTRAP_SERVERS.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from smartlearn.core.errors import SettingsError
+
+SHARDS = 48
+"""Aggregates over many keys are kept per murmur2(key) mod 48; partition counts divide it."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_default=True)
+
+
+class KafkaSettings(_Section):
+    """Where the broker is and how topics are laid out."""
+
+    bootstrap_servers: str | None = Field(None, description="host:port,… ; empty: the embedded stack's broker")
+    partitions: int = Field(12, description="partitions of each input topic; must divide 48")
+    replication: int = Field(1, ge=1)
+    group: str = Field("smartlearn-workers", description="the workers' consumer group")
+    epoch: str | None = Field(
+        None, description="names this start of a broker that forgets its topics; set by the local stack"
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: str | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_ca_location: Path | None = None
+
+    @model_validator(mode="after")
+    def _partitions_divide_shards(self) -> KafkaSettings:
+        if self.partitions < 1 or SHARDS % self.partitions:
+            raise ValueError(f"partitions must divide {SHARDS} (1, 2, 3, 4, 6, 8, 12, 16, 24 or 48)")
+        return self
+
+
+class InfluxSettings(_Section):
+    """Where InfluxDB 2 is. Buckets are `<prefix>-<tier>`, made by `smartlearn store init`."""
+
+    url: str | None = None
+    org: str = "smartlearn"
+    prefix: str = "smartlearn"
+    token: SecretStr | None = None
+    timeout_s: float = Field(10.0, gt=0)
+
+
+class RetentionSettings(_Section):
+    """How many days each tier is kept; None is for ever."""
+
+    raw_days: float | None = Field(None, gt=0)
+    training_days: float | None = Field(None, gt=0)
+    panes_days: float | None = Field(None, gt=0)
+    minutes_days: float | None = Field(None, gt=0)
+    hours_days: float | None = Field(None, gt=0)
+
+
+class StoreSettings(_Section):
+    """Which store keeps the history."""
+
+    kind: Literal["sqlite", "influxdb"] = "sqlite"
+    sqlite_path: Path | None = Field(None, description="default: metrics.db in the data directory")
+    influx: InfluxSettings = InfluxSettings()
+    retention: RetentionSettings = RetentionSettings()
+    raw: bool = Field(True, description="whether raw events are stored; late events then change panes")
+
+
+class WindowSettings(_Section):
+    """Event-time windows, in seconds."""
+
+    pane_s: float = Field(10.0, gt=0)
+    lateness_s: float = Field(30.0, ge=0)
+    idle_s: float = Field(2.0, gt=0, description="a key is idle when nothing arrived for so long")
+    future_s: float = Field(300.0, gt=0, description="an event further ahead of its record is dead-lettered")
+
+
+class RuleSettings(_Section):
+    """One threshold rule: crossed when a pane's mean is above the level."""
+
+    name: str
+    metric: str
+    unit: str
+    warning: float
+    critical: float
+    ceiling: float = Field(description="the value at which a health component reaches 0")
+    action: str
+
+    @model_validator(mode="after")
+    def _levels_ascend(self) -> RuleSettings:
+        if not self.warning < self.critical < self.ceiling:
+            raise ValueError("warning < critical < ceiling must hold")
+        return self
+
+
+DEFAULT_RULES = (
+    RuleSettings(
+        name="cpu_usage", metric="cpu_usage", unit="%", warning=70, critical=90, ceiling=100,
+        action="Optimize processes",
+    ),
+    RuleSettings(
+        name="memory_usage", metric="memory_usage", unit="%", warning=75, critical=85, ceiling=100,
+        action="Clear cache",
+    ),
+    RuleSettings(
+        name="gpu_memory", metric="gpu_memory", unit="%", warning=60, critical=80, ceiling=100,
+        action="Reduce batch size",
+    ),
+    RuleSettings(
+        name="response_time", metric="response_time", unit="ms", warning=2000, critical=5000, ceiling=10000,
+        action="Optimize model",
+    ),
+)  # fmt: skip
+
+
+class CollectionSettings(_Section):
+    """What a node collects by itself, and how much it keeps."""
+
+    interval_s: float = Field(5.0, gt=0)
+    max_history: int = Field(1000, ge=1)
+    performance: bool = True
+    training: bool = True
+    user: bool = True
+
+
+class ProducerSettings(_Section):
+    """How events leave a process."""
+
+    linger_ms: float = Field(50.0, gt=0, description="a batch waits so long for more rows")
+    batch_rows: int = Field(500, ge=1, le=10_000)
+    queue_rows: int = Field(200_000, ge=1, description="rows held in memory; beyond it the spool takes over")
+    spool_path: Path | None = Field(None, description="default: spool/ in the data directory")
+    spool_bytes: int = Field(1 << 30, ge=1 << 16)
+    flush_s: float = Field(5.0, gt=0, description="how long close() waits for delivery before it spools the rest")
+
+
+class PrivacySettings(_Section):
+    """How learners are made pseudonyms before anything leaves a process."""
+
+    key_file: Path | None = Field(None, description="default: pseudonym.key in the data directory")
+    dead_letter_fields: tuple[str, ...] = Field(
+        ("timestamp", "action", "subject", "difficulty", "response_time", "accuracy", "engagement_score"),
+        description="fields of a rejected interaction whose values are kept; the others are masked",
+    )
+    minimum_group: int = Field(5, ge=1, description="groups of fewer learners are hidden on the dashboards")
+
+
+class DashboardSettings(_Section):
+    """How the dashboards are served and look."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8050
+    refresh_s: float = Field(10.0, ge=1)
+    palette: Literal["default", "classic"] = "default"
+    colors: dict[str, str] = Field(default_factory=dict, description="metric → CSS colour, over the palette")
+    title: str = "SmartLearn Metrics"
+
+
+class Settings(BaseSettings):
+    """The whole tree."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SMARTLEARN_", env_nested_delimiter="__", extra="forbid", validate_default=True
+    )
+
+    data_dir: Path = Path(".smartlearn")
+    node: str = Field(default_factory=socket.gethostname, min_length=1, max_length=200)
+    kafka: KafkaSettings = KafkaSettings()
+    store: StoreSettings = StoreSettings()
+    windows: WindowSettings = WindowSettings()
+    rules: tuple[RuleSettings, ...] = DEFAULT_RULES
+    collection: CollectionSettings = CollectionSettings()
+    producer: ProducerSettings = ProducerSettings()
+    privacy: PrivacySettings = PrivacySettings()
+    dashboard: DashboardSettings = DashboardSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Init over environment over smartlearn.toml (or the file that SMARTLEARN_CONFIG names)."""
+        path = Path(os.environ.get("SMARTLEARN_CONFIG", "smartlearn.toml"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, path)
+
+    @property
+    def sqlite_path(self) -> Path:
+        """The embedded store's file."""
+        return self.store.sqlite_path or self.data_dir / "metrics.db"
+
+    @property
+    def spool_path(self) -> Path:
+        """The folder of the producers' spools."""
+        return self.producer.spool_path or self.data_dir / "spool"
+
+    @property
+    def key_file(self) -> Path:
+        """The file of the pseudonym key."""
+        return self.privacy.key_file or self.data_dir / "pseudonym.key"
+
+
+def load_settings(**values: Any) -> Settings:
+    """Read settings from the file and the environment; `values` go over both, None is not given.
+
+    Raises:
+        SettingsError: a value is not allowed; the message names the setting, the value and the rule.
+    """
+    given = {name: value for name, value in values.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"setting {name}: {first['msg']} (got {first['input']!r})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"smartlearn.toml is not TOML: {error}") from error
