@@ -1,0 +1,197 @@
+"""The topics: names, what each holds, how each is configured; create them and verify them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from smartlearn.core.batch import Kind
+from smartlearn.core.errors import BrokerError, BrokerUnavailable, SettingsError
+from smartlearn.core.schemas import MAX_MESSAGE_BYTES
+from smartlearn.core.settings import KafkaSettings
+
+PERFORMANCE = "smartlearn.performance"
+TRAINING = "smartlearn.training"
+INTERACTIONS = "smartlearn.interactions"
+RUNS = "smartlearn.runs"
+ANNOTATIONS = "smartlearn.annotations"
+LIVE = "smartlearn.live"
+HEALTH = "smartlearn.health"
+ALERTS = "smartlearn.alerts"
+DEAD_LETTER = "smartlearn.dead-letter"
+ROLLUPS = "smartlearn.rollups"
+
+TOPIC_OF: Mapping[Kind, str] = MappingProxyType(
+    {
+        Kind.PERFORMANCE: PERFORMANCE,
+        Kind.TRAINING: TRAINING,
+        Kind.INTERACTION: INTERACTIONS,
+        Kind.RUN: RUNS,
+        Kind.ANNOTATION: ANNOTATIONS,
+    }
+)
+KIND_OF: Mapping[str, Kind] = MappingProxyType({topic: kind for kind, topic in TOPIC_OF.items()})
+
+# A metadata or an admin request is one round trip; a broker that is up answers within a second or two.
+REQUEST_TIMEOUT_S = 10.0
+
+_MINUTE_MS = 60_000
+_DAY_MS = 24 * 60 * _MINUTE_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic as it should be.
+
+    Attributes:
+        name: its name.
+        partitions: how many partitions; more than this is no mismatch, fewer is.
+        config: the topic's own configuration, Kafka's names and values.
+    """
+
+    name: str
+    partitions: int
+    config: Mapping[str, str]
+
+
+def topics(kafka: KafkaSettings) -> tuple[Topic, ...]:
+    """Every topic of an installation, in the order of the pipeline."""
+    common = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
+    if kafka.replication > 1:
+        common["min.insync.replicas"] = str(kafka.replication // 2 + 1)
+
+    def topic(name: str, partitions: int, retention_ms: int, policy: str = "delete", **more: str) -> Topic:
+        config = {"cleanup.policy": policy, "retention.ms": str(retention_ms), **common}
+        return Topic(name, partitions, config | {key.replace("_", "."): value for key, value in more.items()})
+
+    stamped = {"message_timestamp_type": "LogAppendTime"}
+    return (
+        *(topic(name, kafka.partitions, 7 * _DAY_MS, **stamped) for name in TOPIC_OF.values()),
+        topic(LIVE, 1, 10 * _MINUTE_MS),
+        topic(HEALTH, 1, -1, "compact"),
+        topic(ALERTS, 1, -1),
+        topic(DEAD_LETTER, 1, 30 * _DAY_MS),
+        topic(ROLLUPS, kafka.partitions, 7 * _DAY_MS),
+    )
+
+
+def client_config(kafka: KafkaSettings) -> dict[str, Any]:
+    """What every confluent client of an installation is configured with: address and security.
+
+    Raises:
+        SettingsError: no broker is set.
+    """
+    if not kafka.bootstrap_servers:
+        raise SettingsError(
+            "no Kafka broker is set: start a local stack with `smartlearn up`, "
+            "or name one in SMARTLEARN_KAFKA__BOOTSTRAP_SERVERS"
+        )
+    config: dict[str, Any] = {
+        "bootstrap.servers": kafka.bootstrap_servers,
+        "security.protocol": kafka.security_protocol,
+    }
+    if kafka.sasl_mechanism is not None:
+        config["sasl.mechanism"] = kafka.sasl_mechanism
+    if kafka.sasl_username is not None:
+        config["sasl.username"] = kafka.sasl_username
+    if kafka.sasl_password is not None:
+        config["sasl.password"] = kafka.sasl_password.get_secret_value()
+    if kafka.ssl_ca_location is not None:
+        config["ssl.ca.location"] = str(kafka.ssl_ca_location)
+    return config
+
+
+def _admin(kafka: KafkaSettings) -> AdminClient:
+    # librdkafka writes to stderr by itself otherwise; what goes wrong is raised here.
+    return AdminClient(client_config(kafka) | {"log_level": 0})
+
+
+def _partition_counts(admin: AdminClient, kafka: KafkaSettings) -> dict[str, int]:
+    """Topic → number of partitions, of all that exist."""
+    try:
+        metadata = admin.list_topics(timeout=REQUEST_TIMEOUT_S)
+    except KafkaException as error:
+        raise BrokerUnavailable(
+            f"no Kafka broker answers at {kafka.bootstrap_servers} within {REQUEST_TIMEOUT_S:g} s: check that it runs"
+        ) from error
+    return {name: len(topic.partitions) for name, topic in metadata.topics.items() if topic.error is None}
+
+
+def ensure_topics(kafka: KafkaSettings) -> list[str]:
+    """Create the topics that do not exist yet; return their names. One that exists is left as it is.
+
+    Raises:
+        SettingsError: no broker is set.
+        BrokerUnavailable: no broker answers.
+        BrokerError: the broker refuses to create a topic.
+    """
+    admin = _admin(kafka)
+    existing = _partition_counts(admin, kafka)
+    missing = [topic for topic in topics(kafka) if topic.name not in existing]
+    if not missing:
+        return []
+    requests = [
+        NewTopic(topic.name, topic.partitions, kafka.replication, config=dict(topic.config))
+        for topic in missing
+    ]
+    created = []
+    for name, future in admin.create_topics(requests, request_timeout=REQUEST_TIMEOUT_S).items():
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].name() == "TOPIC_ALREADY_EXISTS":
+                continue
+            raise BrokerError(f"the broker did not create topic {name}: {error.args[0].str()}") from error
+        created.append(name)
+    return created
+
+
+def verify_topics(kafka: KafkaSettings) -> list[str]:
+    """One sentence for each topic that is missing or differs from what the settings ask for.
+
+    What a broker does not answer (the embedded one knows no configuration) is no mismatch.
+
+    Raises:
+        SettingsError: no broker is set.
+        BrokerUnavailable: no broker answers.
+    """
+    admin = _admin(kafka)
+    counts = _partition_counts(admin, kafka)
+    wanted = topics(kafka)
+    found = []
+    for topic in wanted:
+        count = counts.get(topic.name)
+        if count is None:
+            found.append(f"topic {topic.name} does not exist: run `smartlearn topics create`")
+        elif count != topic.partitions:
+            found.append(
+                f"topic {topic.name} has {count} partitions where the settings ask for {topic.partitions}: "
+                "set kafka.partitions to what it has, or add partitions"
+            )
+    present = [topic for topic in wanted if topic.name in counts]
+    configs = _configs(admin, [topic.name for topic in present])
+    for topic in present:
+        actual = configs.get(topic.name, {})
+        found += [
+            f"topic {topic.name} has {key}={actual[key]} where {value} is expected: change it with kafka-configs"
+            for key, value in topic.config.items()
+            if actual.get(key) is not None and actual[key] != value
+        ]
+    return found
+
+
+def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str | None]]:
+    """Topic → its configuration, of those that the broker describes."""
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    configs = {}
+    for resource, future in admin.describe_configs(resources, request_timeout=REQUEST_TIMEOUT_S).items():
+        try:
+            configs[resource.name] = {key: entry.value for key, entry in future.result().items()}
+        except KafkaException:
+            continue
+    return configs
