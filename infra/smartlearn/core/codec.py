@@ -1,9 +1,6 @@
 """Bytes ⇄ validated batches: one event as a JSON object, or a columnar batch. A row is a batch of one.
 
-    decode(value, kind=…, topic_boot=…, partition=…, offset=…) -> Batch    raises InvalidMessage, and nothing else
-    encode_batch(batch) -> bytes
-
-What a fault costs: the whole message is refused, since a batch is one delivery; its sender validated it already.
+A fault refuses the whole message, since a batch is one delivery: its sender could have validated it.
 """
 
 from __future__ import annotations
@@ -45,7 +42,7 @@ from smartlearn.core.times import parse_time
 
 
 class _Layout(NamedTuple):
-    """What the columns of a kind are: numbers with their bounds, texts with their check, and the series key."""
+    """The columns of a kind: numbers with their bounds, texts with their check, and which is the series key."""
 
     numbers: Mapping[str, Bounds]
     texts: Mapping[str, Callable[[object], str | None]]
@@ -69,7 +66,8 @@ _LAYOUTS: Mapping[Kind, _Layout] = {
         learner=col.pseudonym_fault, action=_LABEL, subject=_LABEL, difficulty=_LABEL,
     ),
     Kind.RUN: _layout(Kind.RUN, "run", False, run=_LABEL, node=_LABEL, type=col.run_type_fault),
-    Kind.ANNOTATION: _layout(Kind.ANNOTATION, "scope", False, text=col.text_fault, scope=_LABEL, author=_LABEL),
+    Kind.ANNOTATION: _layout(Kind.ANNOTATION, "scope", False, text=col.text_fault, scope=_LABEL,
+    author=_LABEL),
 }  # fmt: skip
 
 _ENVELOPE_FIELDS = frozenset({"v", "kind", "source", "boot", "seq", "place", "columns"})
@@ -86,11 +84,12 @@ def decode(value: bytes | None, *, kind: Kind, topic_boot: str, partition: int, 
         offset: its offset there.
 
     Returns:
-        The rows. A row event's key is its node, run or scope, an interaction's its learner; a batch of interactions has
-        its source for a key.
+        The rows. A row event's key is its node, run or scope, an interaction's its learner; a batch of
+        interactions has its source for a key.
 
     Raises:
-        InvalidMessage: the value breaks the contract; one sentence of bounded length that repeats no text of it.
+        InvalidMessage: the value breaks the contract; the sentence is bounded and repeats none of its
+        texts.
     """
     if not value:
         raise InvalidMessage("the message is empty")
@@ -133,7 +132,8 @@ def _decode_row(event: dict[str, Any], kind: Kind, booleans: bool, boot: str, of
             event[METRIC_PREFIX + name] = number
     for name, constant in event.items():
         if type(constant) is list:
-            raise InvalidMessage(f"{col.shown(name)} must not be a list in a single event", field=name, row=0)
+            raise InvalidMessage(f"{col.shown(name)} must not be a list in a single event", field=name,
+            row=0)
     numbers, texts = _split(event, kind, layout, 1, booleans)
     key = texts["learner"] if layout.key is None else texts[layout.key]
     return Batch(
@@ -246,7 +246,8 @@ def _split(
         else:
             unknown.append(name)
     if unknown:
-        _fail_unknown(unknown, f"a {kind.value} event" if kind is not Kind.INTERACTION else "an interaction")
+        _fail_unknown(unknown, f"a {kind.value} event" if kind is not Kind.INTERACTION else "an
+        interaction")
     if metrics > MAX_METRICS:
         raise InvalidMessage(f"metrics must be at most {MAX_METRICS}, and are {metrics}", field="metrics")
     missing = required - numeric.keys() - texts.keys()
@@ -291,7 +292,7 @@ def _fail_unknown(names: Collection[str], what: str) -> NoReturn:
 
 
 def encode_batch(batch: Batch) -> bytes:
-    """A batch as a message value: a constant column is one value, what is not finite is its name, what is absent null.
+    """A batch as a message value: a constant column is one value, what is not finite its name, what is absent null.
 
     Raises:
         ValueError: the batch has neither a place nor both boot and seq.

@@ -1,8 +1,8 @@
 """Columns of JSON values become arrays, or a sentence that names the field, the row and what is wrong.
 
-A message's numbers go into one (fields, rows) matrix, which is checked against the contract's bounds in one step: that
-is as fast for one row as for ten thousand. The paths that look at single values run only where a column holds more than
-plain numbers, or a fault to be named. No sentence repeats a text: it may be a learner's.
+A message's numbers go into one (fields, rows) matrix, which is checked against the contract's bounds in
+one step, whether it is one row or ten thousand. Single values are looked at only where a column holds
+more than plain numbers, or a fault to be named. No sentence repeats a text: it may be a learner's.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def to_numbers(
         booleans: whether the message holds a JSON boolean anywhere; only then are they looked for.
 
     Raises:
-        InvalidMessage: a value is of another type, missing or out of range; names field, row, value and range.
+        InvalidMessage: a value is of another type, missing or out of range.
     """
     if not columns:
         return Numbers({}, {})
@@ -167,7 +167,8 @@ def _mixed(
             if type(value) is str:
                 code = _CODE_OF.get(value)
                 if code is None:
-                    fail(name, row, rows, "must be a number, or one of the texts NaN, Infinity and -Infinity")
+                    fail(name, row, rows, "must be a number, or one of the texts NaN, Infinity and
+                    -Infinity")
                 codes[row] = code
                 values[row] = None
     return np.array(values, dtype=np.float64), codes
@@ -329,5 +330,6 @@ def _payload(value: object, row: int, rows: int) -> str:
     except orjson.JSONEncodeError:
         fail("payload", row, rows, "must not be nested deeper than 254 levels")
     if len(text) > MAX_PAYLOAD:
-        fail("payload", row, rows, f"must have at most {MAX_PAYLOAD} characters as JSON, and has {len(text)}")
+        fail("payload", row, rows, f"must have at most {MAX_PAYLOAD} characters as JSON, and has
+        {len(text)}")
     return text

@@ -1,8 +1,9 @@
 """The stored time of a row: its event time, made unique by the digits that its clock left empty.
 
-A store overwrites points of equal tags and time, so two rows must never share one. The event time's resolution is read
-from the trailing zeros of its µs (second, millisecond, microsecond); the nanoseconds below it are filled with
-(hash(boot, key) + row number) mod the free range, or with the place of an imported row.
+A store overwrites points of equal tags and time, so two rows must never share one. The event time's
+resolution is read from the trailing zeros of its µs (second, millisecond, microsecond); the nanoseconds
+below it are filled with (hash(boot, key) + row number) mod the free range, or with the place of an
+imported row.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def _offset(boot: str, key: str) -> int:
 
 
 def free_range(timestamp: Int64Array) -> Int64Array:
-    """How many ns below each event time (µs, shape (n,)) are free: 10⁹, 10⁶ or 10³ by its resolution."""
+    """How many ns below each event time (µs, shape (n,)) are free by its resolution: 10⁹, 10⁶ or 10³."""
     return np.where(
         timestamp % 1_000_000 == 0, 1_000_000_000, np.where(timestamp % 1000 == 0, 1_000_000, 1000)
     )
@@ -36,7 +37,7 @@ def stored_time(batch: Batch) -> tuple[Int64Array, FloatArray]:
 
     Returns:
         time: int64 ns since the epoch, shape (n,).
-        at: float64 µs since the epoch where the event time is coarser than a microsecond, NaN elsewhere, shape (n,).
+        at: float64 µs since the epoch where the event time is coarser than a µs, NaN elsewhere, shape (n,).
 
     Raises:
         ValueError: the batch has neither a place nor both boot and seq.
@@ -59,7 +60,7 @@ def _numbers(boot: str, key: str, seq: int, n: int) -> Int64Array:
 
 
 def exact_time(time_ns: Int64Array, at: FloatArray) -> Int64Array:
-    """The event time (µs, shape (n,)) of stored rows: `at` where it is present, the stored time cut to µs elsewhere."""
+    """The event time of stored rows, µs, shape (n,): `at` where present, the stored time cut to µs elsewhere."""
     exact = time_ns // NS_PER_US
     present = ~np.isnan(at)
     exact[present] = at[present].astype(np.int64)

@@ -1,7 +1,8 @@
 """The wire contract: every message as a model, and the bounds that all validation shares.
 
-The models are the documentation, the source of `docs/schemas/*.json` and of the bounds; the codec checks the same
-bounds a column at a time. `python -m smartlearn.core.schemas docs/schemas` writes the JSON Schemas.
+The models are the documentation and the source of `docs/schemas/*.json` and of the bounds; the codec
+checks the same bounds a column at a time. `python -m smartlearn.core.schemas docs/schemas` writes the
+JSON Schemas.
 """
 
 from __future__ import annotations
@@ -160,9 +161,9 @@ class AnnotationEvent(Message):
 class BatchEnvelope(Message):
     """n events of one kind by column; a constant column is one value.
 
-    The columns are named like the fields of the event, a metric's `metrics.<name>`; `timestamp` is a list of µs since
-    the epoch and gives the number of rows. A batch holds one node (performance) or one run (training, run). With `seq`
-    and `boot` it comes from a producer, with `place` from a file.
+    The columns are named like the fields of the event, a metric's `metrics.<name>`; `timestamp` is a
+    list of µs since the epoch and gives the number of rows. A batch holds one node (performance) or one
+    run (training, run). With `seq` and `boot` it comes from a producer, with `place` from a file.
     """
 
     v: Literal[1] = 1
@@ -192,7 +193,7 @@ class HealthScore(Message):
 class Alert(Message):
     """A transition of a rule in a scope, on `smartlearn.alerts`; the key is the fingerprint.
 
-    Consumers keep the highest revision of an id: 0 is published, an odd one retracts, an even one is valid again.
+    Consumers keep the highest revision of an id: 0 is published, odd is retracted, even is valid again.
     """
 
     v: Literal[1] = 1
