@@ -246,8 +246,7 @@ def _split(
         else:
             unknown.append(name)
     if unknown:
-        _fail_unknown(unknown, f"a {kind.value} event" if kind is not Kind.INTERACTION else "an
-        interaction")
+        _fail_unknown(unknown, f"a {kind.value} event" if kind is not Kind.INTERACTION else "an interaction")
     if metrics > MAX_METRICS:
         raise InvalidMessage(f"metrics must be at most {MAX_METRICS}, and are {metrics}", field="metrics")
     missing = required - numeric.keys() - texts.keys()

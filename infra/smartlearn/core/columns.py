@@ -167,8 +167,7 @@ def _mixed(
             if type(value) is str:
                 code = _CODE_OF.get(value)
                 if code is None:
-                    fail(name, row, rows, "must be a number, or one of the texts NaN, Infinity and
-                    -Infinity")
+                    fail(name, row, rows, "must be a number, or one of the texts NaN, Infinity and -Infinity")
                 codes[row] = code
                 values[row] = None
     return np.array(values, dtype=np.float64), codes
@@ -330,6 +329,5 @@ def _payload(value: object, row: int, rows: int) -> str:
     except orjson.JSONEncodeError:
         fail("payload", row, rows, "must not be nested deeper than 254 levels")
     if len(text) > MAX_PAYLOAD:
-        fail("payload", row, rows, f"must have at most {MAX_PAYLOAD} characters as JSON, and has
-        {len(text)}")
+        fail("payload", row, rows, f"must have at most {MAX_PAYLOAD} characters as JSON, and has {len(text)}")
     return text
