@@ -1,0 +1,112 @@
+"""What the dashboards ask the store: plain functions that give small dataclasses of numpy arrays.
+
+`window` says which stored tier fits a time range, `rollups` folds rows of several series into lines; the
+others answer for one subject each. Nothing here knows Dash or Plotly. All raise what the store raises
+(`StoreError`).
+"""
+
+from smartlearn.dashboard.queries.alerts import Note, Transition, alerts, notes, open_alerts, standing
+from smartlearn.dashboard.queries.curves import Best, Curve, best, curves, gap
+from smartlearn.dashboard.queries.health import NodeHealth, Status, health, scores, status_of
+from smartlearn.dashboard.queries.interactions import (
+    Activity,
+    Estimate,
+    Group,
+    Groups,
+    Histogram,
+    OverTime,
+    activity,
+    distribution,
+    groups,
+    over_time,
+    subjects,
+)
+from smartlearn.dashboard.queries.performance import (
+    FLEET,
+    Change,
+    Lines,
+    Matrix,
+    Newest,
+    Quantiles,
+    by_version,
+    changes,
+    fleet,
+    matrix,
+    merged,
+    newest,
+    nodes,
+    quantiles,
+    rank,
+    trends,
+)
+from smartlearn.dashboard.queries.rollups import Trend
+from smartlearn.dashboard.queries.training import Run, run, run_names, runs
+from smartlearn.dashboard.queries.window import (
+    DAY,
+    HOUR,
+    MAX_POINTS,
+    MINUTE,
+    SECOND,
+    Window,
+    tier_for,
+    with_gaps,
+)
+
+__all__ = [
+    "DAY",
+    "FLEET",
+    "HOUR",
+    "MAX_POINTS",
+    "MINUTE",
+    "SECOND",
+    "Activity",
+    "Best",
+    "Change",
+    "Curve",
+    "Estimate",
+    "Group",
+    "Groups",
+    "Histogram",
+    "Lines",
+    "Matrix",
+    "Newest",
+    "NodeHealth",
+    "Note",
+    "OverTime",
+    "Quantiles",
+    "Run",
+    "Status",
+    "Transition",
+    "Trend",
+    "Window",
+    "activity",
+    "alerts",
+    "best",
+    "by_version",
+    "changes",
+    "curves",
+    "distribution",
+    "fleet",
+    "gap",
+    "groups",
+    "health",
+    "matrix",
+    "merged",
+    "newest",
+    "nodes",
+    "notes",
+    "open_alerts",
+    "over_time",
+    "quantiles",
+    "rank",
+    "run",
+    "run_names",
+    "runs",
+    "scores",
+    "standing",
+    "status_of",
+    "subjects",
+    "tier_for",
+    "trends",
+    "with_gaps",
+]

@@ -1,0 +1,323 @@
+"""Machines and models over time: lines, quantiles, newest values, changes, the node × time matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from smartlearn.core.batch import FloatArray, Int64Array
+from smartlearn.core.stores.base import MetricStore, Series, SeriesQuery
+from smartlearn.dashboard.queries.rollups import Trend, fold, fold_sketches, grouped, read, read_sketches
+from smartlearn.dashboard.queries.window import (
+    HOUR,
+    MAX_POINTS,
+    TIERS,
+    WIDTH,
+    Tier,
+    Window,
+    bucket_width,
+    tier_for,
+)
+
+FLEET = "fleet"
+"""The name of a line over all nodes."""
+
+UNVERSIONED = "no version"
+"""The name of the line of answers whose model did not say its version."""
+
+TOP = 10
+"""So many lines are drawn one by one; of more, the highest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """One metric of several nodes.
+
+    Attributes:
+        metric: the metric's name.
+        lines: the nodes' lines, the highest average first.
+        others: how many nodes with the metric are not among them.
+    """
+
+    metric: str
+    lines: list[Trend]
+    others: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """Quantiles of one metric over time; each within 1 % of the exact value.
+
+    Attributes:
+        time: start of each row, ns, shape (n,).
+        width: the length of a row, ns.
+        p50: shape (n,), as are p95 and p99.
+    """
+
+    metric: str
+    time: Int64Array
+    width: int
+    p50: FloatArray
+    p95: FloatArray
+    p99: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest pane of a metric on a node."""
+
+    time: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A metric over a window against the window before.
+
+    Attributes:
+        value: the mean of all its values in the window; NaN where there are none.
+        previous: the same of the window before.
+        low: the smallest value in the window.
+        high: the largest value in the window.
+        count: how many values the window holds.
+        spark: the window's line, at most 60 points.
+    """
+
+    metric: str
+    value: float
+    previous: float
+    low: float
+    high: float
+    count: int
+    spark: Trend
+
+    @property
+    def change(self) -> float:
+        """Value − previous, in the metric's unit; NaN where either is missing."""
+        return self.value - self.previous
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """One metric by node and time.
+
+    Attributes:
+        names: the rows' names, the highest average first, r of them.
+        time: start of each column, ns, c of them.
+        width: the length of a column, ns.
+        values: the means, NaN where a node sent nothing, shape (r, c).
+        others: how many nodes are not shown.
+    """
+
+    metric: str
+    names: list[str]
+    time: Int64Array
+    width: int
+    values: FloatArray
+    others: int = 0
+
+
+def nodes(store: MetricStore) -> list[str]:
+    """Every node that has a stored pane, sorted."""
+    found: set[str] = set()
+    for tier in TIERS:
+        found.update(store.tag_values(f"performance_{tier}", "node"))
+    return sorted(found)
+
+
+def trends(
+    store: MetricStore,
+    metrics: Sequence[str],
+    window: Window,
+    chosen: Sequence[str] = (),
+    top: int = TOP,
+) -> dict[str, Lines]:
+    """A line a node for each metric, read in one query a set of nodes.
+
+    Args:
+        store: where to read.
+        metrics: the metrics wanted; "gpu_memory" is used/total in %.
+        window: the time range.
+        chosen: the nodes wanted; empty is all.
+        top: at most so many lines a metric, those with the highest averages.
+    """
+    names = list(chosen) or nodes(store)
+    if len(names) <= top:
+        return _lines(store, metrics, window, names, dict.fromkeys(metrics, 0))
+    lines: dict[str, Lines] = {}
+    for metric in metrics:
+        ranked = rank(store, metric, window, chosen)
+        rest = len(ranked) - top
+        shown = [name for name, _ in ranked[:top]]
+        lines |= _lines(store, [metric], window, shown, {metric: max(rest, 0)})
+    return lines
+
+
+def fleet(store: MetricStore, metrics: Sequence[str], window: Window) -> dict[str, Trend]:
+    """One line a metric over all nodes, merged from the shards."""
+    tier = tier_for(window, store)
+    series = read(store, "performance_fleet", tier, window, metrics)
+    return {metric: fold(series, metric, FLEET, WIDTH[tier]).thinned(MAX_POINTS) for metric in metrics}
+
+
+def merged(
+    store: MetricStore, metrics: Sequence[str], window: Window, chosen: Sequence[str] = ()
+) -> dict[str, Trend]:
+    """One line a metric over the chosen nodes together; over the fleet where none is chosen."""
+    if not chosen:
+        return fleet(store, metrics, window)
+    tier = tier_for(window, store)
+    series = read(store, "performance", tier, window, metrics, where={"node": tuple(chosen)})
+    name = chosen[0] if len(chosen) == 1 else f"{len(chosen)} nodes"
+    return {metric: fold(series, metric, name, WIDTH[tier]).thinned(MAX_POINTS) for metric in metrics}
+
+
+def by_version(store: MetricStore, metric: str, window: Window, chosen: Sequence[str] = ()) -> list[Trend]:
+    """A line a model version, over the chosen nodes or all; the newest version first."""
+    tier = tier_for(window, store)
+    series = read(store, "performance", tier, window, [metric], where=_where(chosen))
+    lines = [
+        fold(group, metric, version, WIDTH[tier]).thinned(MAX_POINTS)
+        for version, group in grouped(series, "model_version", UNVERSIONED).items()
+    ]
+    return sorted((line for line in lines if len(line)), key=lambda line: -int(line.time[0]))
+
+
+def quantiles(
+    store: MetricStore, metric: str, window: Window, chosen: Sequence[str] = (), points: int = 300
+) -> Quantiles:
+    """p50, p95 and p99 over the chosen nodes, or over the fleet, in at most about `points` rows."""
+    tier = tier_for(window, store)
+    width = bucket_width(window, points, WIDTH[tier])
+    tier = _coarsest_within(width, tier)
+    family = "performance" if chosen else "performance_fleet"
+    series = read_sketches(store, f"{family}_{tier}", window, metric, _where(chosen))
+    sketches = fold_sketches(series, metric, width)
+    return Quantiles(metric, sketches.time, width, *sketches.quantiles(0.5, 0.95, 0.99))
+
+
+def newest(
+    store: MetricStore, metrics: Sequence[str], chosen: Sequence[str] = ()
+) -> dict[str, dict[str, Newest]]:
+    """Node → metric → its newest pane; nodes and metrics without any are left out."""
+    found: dict[str, dict[str, Newest]] = {}
+    for metric in metrics:
+        fields = (f"{metric}_count", f"{metric}_sum", f"{metric}_min", f"{metric}_max")
+        for tier in TIERS:
+            rows = store.latest(f"performance_{tier}", fields)
+            if rows:
+                break
+        for node, series in grouped(rows, "node", "").items():
+            if chosen and node not in chosen:
+                continue
+            line = fold(series, metric, node, 1)
+            if len(line):
+                found.setdefault(node, {})[metric] = Newest(int(line.time[-1]), float(line.mean[-1]))
+    return found
+
+
+def changes(
+    store: MetricStore, metrics: Sequence[str], window: Window, chosen: Sequence[str] = ()
+) -> dict[str, Change]:
+    """Each metric's mean in the window against the window before, over the chosen nodes or the fleet."""
+    now = merged(store, metrics, window, chosen)
+    before = merged(store, metrics, window.previous(), chosen)
+    return {metric: _change(now[metric], before[metric], window) for metric in metrics}
+
+
+def rank(
+    store: MetricStore, metric: str, window: Window, chosen: Sequence[str] = ()
+) -> list[tuple[str, float]]:
+    """Nodes with the metric and their averages, the highest first: a row or two a node leave the store."""
+    tier = tier_for(window, store)
+    query = SeriesQuery(
+        f"performance_{tier}", window.start, window.stop, (f"{metric}_count", f"{metric}_sum"),
+        _where(chosen), every=max(window.span, WIDTH[tier]), agg="sum",
+    )  # fmt: skip
+    averages: list[tuple[str, float]] = []
+    for node, series in grouped(store.query(query), "node", "").items():
+        count = sum(float(np.nansum(one.fields[f"{metric}_count"])) for one in series)
+        total = sum(float(np.nansum(one.fields[f"{metric}_sum"])) for one in series)
+        if count:
+            averages.append((node, total / count))
+    return sorted(averages, key=lambda pair: (-pair[1], pair[0]))
+
+
+def matrix(
+    store: MetricStore,
+    metric: str,
+    window: Window,
+    chosen: Sequence[str] = (),
+    *,
+    rows: int = 40,
+    columns: int = 120,
+) -> Matrix:
+    """The means of a metric by node and time; the nodes with the highest averages where there are more."""
+    ranked = rank(store, metric, window, chosen)
+    names = [name for name, _ in ranked[:rows]]
+    tier = tier_for(window, store)
+    width = bucket_width(window, columns, WIDTH[tier])
+    tier = _coarsest_within(width, tier)
+    first = window.start - window.start % width
+    time = np.arange(first, window.stop, width, dtype=np.int64)
+    values = np.full((len(names), len(time)), np.nan)
+    if names:
+        series = read(store, "performance", tier, window, [metric], where={"node": tuple(names)})
+        for node, group in grouped(series, "node", "").items():
+            line = fold(group, metric, node, width)
+            values[names.index(node), (line.time - first) // width] = line.mean
+    return Matrix(metric, names, time, width, values, others=max(len(ranked) - rows, 0))
+
+
+def _lines(
+    store: MetricStore, metrics: Sequence[str], window: Window, names: Sequence[str], rest: Mapping[str, int]
+) -> dict[str, Lines]:
+    tier = tier_for(window, store)
+    series = read(store, "performance", tier, window, metrics, where=_where(names)) if names else []
+    groups = grouped(series, "node", "")
+    lines: dict[str, Lines] = {}
+    for metric in metrics:
+        drawn = [fold(group, metric, node, WIDTH[tier]).thinned(MAX_POINTS) for node, group in groups.items()]
+        drawn = sorted((line for line in drawn if len(line)), key=lambda line: (-line.average, line.name))
+        lines[metric] = Lines(metric, drawn, rest[metric])
+    return lines
+
+
+def _where(chosen: Sequence[str]) -> dict[str, str | tuple[str, ...] | None]:
+    return {"node": tuple(chosen)} if chosen else {}
+
+
+def _change(now: Trend, before: Trend, window: Window) -> Change:
+    return Change(
+        now.metric,
+        now.average,
+        before.average,
+        float(now.low.min()) if len(now) else float("nan"),
+        float(now.high.max()) if len(now) else float("nan"),
+        int(now.count.sum()),
+        _coarser(now, bucket_width(window, 60)),
+    )
+
+
+def _coarser(line: Trend, width: int) -> Trend:
+    """The same line in rows of `width`."""
+    series = Series(
+        "", {}, line.time,
+        {"x_count": line.count, "x_sum": line.mean * line.count, "x_min": line.low, "x_max": line.high},
+    )  # fmt: skip
+    coarse = fold([series], "x", line.name, width)
+    return Trend(
+        line.metric, line.name, coarse.time, width, coarse.mean, coarse.low, coarse.high, coarse.count
+    )
+
+
+def _coarsest_within(width: int, finest: Tier) -> Tier:
+    """The coarsest stored tier whose rows tile rows of `width`, so that the fewest are read."""
+    if width >= HOUR and width % HOUR == 0:
+        return "1h"
+    return "1m" if finest == "10s" and width >= WIDTH["1m"] else finest
