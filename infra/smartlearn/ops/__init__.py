@@ -1,0 +1,1 @@
+"""The roof: the `smartlearn` command and the stack that it runs."""

@@ -1,0 +1,90 @@
+"""The command's entry: one place where every mistake of a user becomes one sentence and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from enum import IntEnum
+
+import typer
+
+from smartlearn.core.errors import (
+    BrokerError,
+    InvalidExport,
+    InvalidMessage,
+    InvalidQuery,
+    SettingsError,
+    SmartLearnError,
+    StoreError,
+)
+from smartlearn.ops.cli.app import app
+
+
+class ExitCode(IntEnum):
+    """What a script may rely on."""
+
+    OK = 0
+    FAILED = 1
+    """A check failed, something is down, or nothing runs."""
+    USAGE = 2
+    """A flag, a setting, a file or a query is wrong."""
+    UNREACHABLE = 3
+    """The broker or the store does not answer, or refuses."""
+    INTERRUPTED = 130
+
+
+_CODES: tuple[tuple[type[SmartLearnError], ExitCode], ...] = (
+    (SettingsError, ExitCode.USAGE),
+    (InvalidExport, ExitCode.USAGE),
+    (InvalidMessage, ExitCode.USAGE),
+    (InvalidQuery, ExitCode.USAGE),
+    (BrokerError, ExitCode.UNREACHABLE),
+    (StoreError, ExitCode.UNREACHABLE),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the `smartlearn` command and exit with its code."""
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:  # noqa: PLR0911  one a kind of end
+    """The exit code of the command with these arguments; what goes wrong is said on stderr."""
+    try:
+        code = app(arguments, prog_name="smartlearn", standalone_mode=False)
+        sys.stdout.flush()
+    except typer.TyperException as error:
+        return _fail(_usage(error), error.exit_code)
+    except typer.Abort:
+        return _fail("nothing was done", ExitCode.FAILED)
+    except SmartLearnError as error:
+        return _fail(
+            str(error), next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAILED)
+        )
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read has had enough, as `| head` does; what Python still holds must go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return _fail(f"{where}{error.strerror or error}", ExitCode.USAGE)
+    return code if isinstance(code, int) else ExitCode.OK
+
+
+def exit_code(error: SmartLearnError) -> ExitCode:
+    """The code of one of our errors."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAILED)
+
+
+def _usage(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    hint = f" (see `{context.command_path} --help`)" if context is not None else ""
+    return f"{error.format_message().rstrip('.')}{hint}"
+
+
+def _fail(sentence: str, code: int) -> int:
+    typer.echo(f"smartlearn: {sentence}", err=True)
+    return code

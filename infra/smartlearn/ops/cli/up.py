@@ -1,0 +1,78 @@
+"""`smartlearn up`: the whole stack on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from typing import Annotated
+
+import typer
+
+from smartlearn.core.errors import SettingsError
+from smartlearn.ops.cli.options import DataDir, settings_of
+from smartlearn.ops.local.components import require_services
+from smartlearn.ops.local.stack import Plan, Stack
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(up)
+
+
+def up(
+    *,
+    demo: Annotated[bool, typer.Option("--demo", help="Fill in 24 h of demo history, and go on.")] = False,
+    no_agent: Annotated[bool, typer.Option("--no-agent", help="Do not measure this machine.")] = False,
+    workers: Annotated[int, typer.Option(min=1, max=48, help="How many workers.")] = 1,
+    host: Annotated[
+        str | None, typer.Option(help="Where the dashboard listens.", show_default="127.0.0.1")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="The dashboard's port; 0 for any free one.",
+            show_default="8050 or the next free",
+        ),
+    ] = None,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Let --host be an address that other machines reach.")
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Start the stack on this machine, and keep it running until Ctrl-C."""
+    settings = settings_of(data_dir)
+    host = host or settings.dashboard.host
+    if not is_loopback(host):
+        if not allow_remote:
+            raise SettingsError(
+                f"host {host} can be reached from other machines, and the dashboard asks for no password; "
+                "give --allow-remote if that is what you want"
+            )
+        warn(
+            f"the dashboard listens on {host}: whoever reaches this machine can read every metric and the "
+            "learners' pseudonyms; nobody is asked for a password. The broker stays on loopback."
+        )
+    require_services()
+    plan = Plan(settings, workers=workers, agent=not no_agent, demo=demo, host=host, port=port)
+    raise typer.Exit(asyncio.run(_run(plan)))
+
+
+async def _run(plan: Plan) -> int:
+    return await Stack(plan, say=typer.echo, warn=warn).run()
+
+
+def warn(sentence: str) -> None:
+    """Say on stderr what a user should know."""
+    typer.echo(f"smartlearn: {sentence}", err=True)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is this machine's own and no other machine can reach it."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

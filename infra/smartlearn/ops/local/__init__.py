@@ -1,0 +1,1 @@
+"""The stack as supervised processes on this machine: what `smartlearn up` runs."""

@@ -1,0 +1,279 @@
+"""A whole stack: the order in which its components start and end, and what follows when one dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from smartlearn.core.errors import BrokerError, StackError
+from smartlearn.core.settings import Settings
+from smartlearn.core.stack import StackRecord
+from smartlearn.core.topics import ensure_topics
+from smartlearn.ops.http import get
+from smartlearn.ops.live import drained
+from smartlearn.ops.local.components import Components
+from smartlearn.ops.local.datadir import DataDirLock
+from smartlearn.ops.local.logs import rotate, tail
+from smartlearn.ops.local.ports import Ports
+from smartlearn.ops.local.process import Program, Supervised
+from smartlearn.ops.local.threads import in_thread
+
+BROKER_START_S = 20.0
+"""Tansu accepts within milliseconds; a cold disk or a busy machine takes seconds."""
+
+PRODUCERS_AFTER_S = 10.0
+"""The agent and the demo start when the stack is healthy, or after so long: Kafka keeps what they send."""
+
+STOP_WITHIN_S = 4.6
+"""All of a stop, so that nothing is left after five seconds."""
+
+PRODUCERS_STOP_S = 1.5
+"""How long the agent and the demo may take to deliver or spool what they hold."""
+
+DRAIN_S = 1.3
+"""How long the workers may take to read what the producers sent last; they say so twice a second."""
+
+BROKER_STOP_S = 0.7
+"""The broker holds nothing worth waiting for."""
+
+HEALTH_TIMEOUT_S = 2.0
+"""A dashboard that is up answers in milliseconds; one that is starting holds the connection."""
+
+UPKEEP_INTERVAL_S = 30.0
+"""How often the size of the logs is looked at."""
+
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run.
+
+    Attributes:
+        settings: the whole tree; `kafka.bootstrap_servers` None means the embedded broker.
+        workers: how many.
+        agent: whether this machine is a node.
+        demo: whether the demo runs.
+        host: where the dashboard listens.
+        port: the dashboard's port: 0 for any free one, None for the settings' or the next free after it.
+    """
+
+    settings: Settings
+    workers: int = 1
+    agent: bool = True
+    demo: bool = False
+    host: str = "127.0.0.1"
+    port: int | None = None
+
+
+class Stack:
+    """Runs a plan until it is told to stop."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        say: Callable[[str], None],
+        warn: Callable[[str], None],
+        components: Callable[..., Components] = Components,
+    ) -> None:
+        """Prepare, start nothing.
+
+        Args:
+            plan: what to run.
+            say: prints a line for the user, at once.
+            warn: prints a line about something that went wrong.
+            components: makes the programs.
+        """
+        self._plan = plan
+        self._say = say
+        self._warn = warn
+        self._data_dir = plan.settings.data_dir
+        self._embedded = plan.settings.kafka.bootstrap_servers is None
+        self._parts: dict[str, Supervised] = {}
+        self._components = components(self._data_dir, plan.settings.kafka, plan.host, 0)
+        self._stop = asyncio.Event()
+        self._signals = 0
+        self._recovery: asyncio.Task[None] | None = None
+
+    async def run(self) -> int:
+        """Start everything, keep it running, and stop it on SIGINT, SIGTERM or SIGHUP.
+
+        Returns:
+            The exit code: 0, or 130 where a second signal cut the stop short.
+
+        Raises:
+            StackError: the stack cannot start.
+        """
+        lock, ports = DataDirLock(self._data_dir), Ports()
+        lock.acquire()
+        try:
+            self._choose_ports(ports)
+            self._listen()
+            await self._run_until_stopped()
+        finally:
+            await self._shut_down()
+            ports.close()
+            StackRecord.path(self._data_dir).unlink(missing_ok=True)
+            lock.release()
+        return _INTERRUPTED if self._signals > 1 else 0
+
+    def _choose_ports(self, ports: Ports) -> None:
+        host, port = self._plan.host, self._plan.port
+        if port is None:
+            port = ports.first_free(self._plan.settings.dashboard.port or 8050, host)
+        elif port == 0:
+            port = ports.any_free(host)
+        elif not ports.take(port, host):
+            raise StackError(
+                f"port {port} is in use on {host}; give another with --port, or 0 for any free one"
+            )
+        self._components.port = port
+        if self._embedded:
+            self._new_epoch(f"127.0.0.1:{ports.any_free()}")
+
+    def _new_epoch(self, address: str) -> None:
+        update = {"bootstrap_servers": address, "epoch": uuid.uuid4().hex[:12]}
+        self._components.kafka = self._components.kafka.model_copy(update=update)
+
+    def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._on_signal)
+
+    def _on_signal(self) -> None:
+        self._signals += 1
+        self._stop.set()
+        if self._signals > 1:
+            for part in self._parts.values():
+                part.kill()
+
+    async def _run_until_stopped(self) -> None:
+        work = {asyncio.create_task(self._bring_up()), asyncio.create_task(self._keep_up())}
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            while not stop.done():
+                done, _ = await asyncio.wait({stop, *work}, return_when=asyncio.FIRST_COMPLETED)
+                for task in done & work:
+                    work.discard(task)
+                    task.result()
+        finally:
+            for task in (stop, *work):
+                task.cancel()
+            await asyncio.gather(stop, *work, return_exceptions=True)
+
+    async def _bring_up(self) -> None:
+        components = self._components
+        self._say(f"dashboard  {components.url}")
+        if self._embedded:
+            self._start(components.broker())
+            await self._await_broker()
+        await in_thread(ensure_topics, components.kafka)
+        self._say(f"kafka      {components.kafka.bootstrap_servers}")
+        self._say(f"data       {self._data_dir}")
+        for number in range(1, self._plan.workers + 1):
+            self._start(components.worker(f"worker-{number}"))
+        self._start(components.dashboard())
+        healthy = asyncio.create_task(self._await_healthy())
+        try:
+            await asyncio.wait({healthy}, timeout=PRODUCERS_AFTER_S)
+            if self._plan.agent:
+                self._start(components.agent())
+            if self._plan.demo:
+                self._start(components.demo())
+            await healthy
+        finally:
+            healthy.cancel()
+        self._say("ready")
+
+    def _start(self, program: Program) -> None:
+        part = Supervised(
+            program,
+            self._data_dir / "logs" / f"{program.name}.log",
+            changed=self._record,
+            died=self._on_death,
+        )
+        self._parts[program.name] = part
+        part.start()
+
+    async def _await_broker(self) -> None:
+        try:
+            async with asyncio.timeout(BROKER_START_S):
+                await self._parts["broker"].ready.wait()
+        except TimeoutError as error:
+            raise StackError(f"the broker does not start: {self._last_words('broker')}") from error
+
+    async def _await_healthy(self) -> None:
+        while True:
+            answer = await in_thread(get, f"{self._components.url}/health", HEALTH_TIMEOUT_S)
+            if answer is not None and answer.status == 200:
+                return
+            await asyncio.sleep(0.1)
+
+    async def _keep_up(self) -> None:
+        while True:
+            await asyncio.sleep(UPKEEP_INTERVAL_S)
+            for part in self._parts.values():
+                rotate(part.log)
+
+    def _on_death(self, name: str, code: int, delay_s: float) -> None:
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        self._warn(f"{name} {how}; starting it again in {delay_s:g} s ({self._last_words(name)})")
+        if name == "broker":
+            assert self._components.kafka.bootstrap_servers is not None
+            self._new_epoch(self._components.kafka.bootstrap_servers)
+            if self._recovery is not None:
+                self._recovery.cancel()
+            self._recovery = asyncio.create_task(self._recover())
+
+    async def _recover(self) -> None:
+        """Once the embedded broker is back, empty: make the topics, start the workers on the new epoch."""
+        await self._parts["broker"].ready.wait()
+        while True:
+            try:
+                await in_thread(ensure_topics, self._components.kafka)
+            except BrokerError as error:
+                self._warn(str(error))
+                await asyncio.sleep(1.0)
+            else:
+                break
+        await asyncio.gather(*(part.restart() for part in self._workers()))
+
+    async def _shut_down(self) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + STOP_WITHIN_S
+        if self._recovery is not None:
+            self._recovery.cancel()
+        producers = [self._parts[name] for name in ("agent", "demo") if name in self._parts]
+        await asyncio.gather(*(part.stop(PRODUCERS_STOP_S) for part in producers))
+        workers = self._workers()
+        if any(part.state == "running" for part in workers) and self._signals < 2:
+            await in_thread(drained, self._components.kafka, len(workers), DRAIN_S)
+        left = max(0.1, deadline - loop.time() - BROKER_STOP_S)
+        rest = [*workers, *([self._parts["dashboard"]] if "dashboard" in self._parts else [])]
+        await asyncio.gather(*(part.stop(left) for part in rest))
+        if "broker" in self._parts:
+            await self._parts["broker"].stop(BROKER_STOP_S)
+
+    def _workers(self) -> list[Supervised]:
+        return [part for name, part in self._parts.items() if name.startswith("worker-")]
+
+    def _record(self) -> None:
+        kafka = self._components.kafka
+        StackRecord(
+            pid=os.getpid(),
+            mode="embedded" if self._embedded else "servers",
+            kafka=kafka.bootstrap_servers or "",
+            kafka_epoch=kafka.epoch,
+            dashboard=self._components.url,
+            workers=self._plan.workers,
+            components=[part.component for part in self._parts.values()],
+        ).write(self._data_dir)
+
+    def _last_words(self, name: str) -> str:
+        log = self._data_dir / "logs" / f"{name}.log"
+        last = tail(log, 1)
+        return f"{last[0].strip()[:200]!r}, see {log}" if last else f"see {log}"
