@@ -60,7 +60,7 @@ def _numbers(boot: str, key: str, seq: int, n: int) -> Int64Array:
 
 
 def exact_time(time_ns: Int64Array, at: FloatArray) -> Int64Array:
-    """The event time of stored rows, µs, shape (n,): `at` where present, the stored time cut to µs elsewhere."""
+    """The event time of stored rows in µs, shape (n,): `at`, or the stored time cut to µs where absent."""
     exact = time_ns // NS_PER_US
     present = ~np.isnan(at)
     exact[present] = at[present].astype(np.int64)

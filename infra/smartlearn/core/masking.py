@@ -1,4 +1,4 @@
-"""What a dead letter of an interaction may show: the allowed fields' values, and of all else only that it was there.
+"""What a dead letter of an interaction may show: the allowed fields' values, and that the others were there.
 
 A rejected message keeps its shape (field names, column lengths), so that the fault can be found, but
 nothing that may identify a learner.
@@ -11,7 +11,8 @@ from typing import Any
 
 import orjson
 
-from smartlearn.core.columns import label_fault, shown
+from smartlearn.core.faults import shown
+from smartlearn.core.text_columns import label_fault
 
 MASK = "***"
 """What stands for a value that is not shown."""

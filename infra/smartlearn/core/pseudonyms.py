@@ -1,4 +1,4 @@
-"""Keyed pseudonyms for learners: the same id under the same key is always the same text, and no way back without it.
+"""Keyed pseudonyms for learners: one id under one key is always the same text, with no way back without it.
 
 p1_<8 hex digits that identify the key>_<32 hex digits of HMAC-SHA256(key, id)>
 """
@@ -8,27 +8,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import re
 import secrets
 import tempfile
 from functools import lru_cache
 from pathlib import Path
 
 from smartlearn.core.errors import SettingsError
-from smartlearn.core.schemas import PSEUDONYM_PATTERN
+from smartlearn.core.text_columns import is_pseudonym
 
 KEY_BYTES = 32
 """How long a new key is."""
 
 SHORTEST_KEY_BYTES = 16
 """Below it a key can be guessed, and with it every id."""
-
-_matches = re.compile(PSEUDONYM_PATTERN[:-1] + r"\Z").match
-
-
-def is_pseudonym(text: str) -> bool:
-    """Whether a text has the form of a pseudonym, of whatever key."""
-    return _matches(text) is not None
 
 
 class Pseudonymizer:
@@ -80,8 +72,8 @@ def load_key(path: Path, *, create: bool) -> bytes:
     except FileNotFoundError:
         if not create:
             raise SettingsError(
-                f"there is no pseudonym key at {path}: copy the key of another node there, since all nodes of an "
-                "installation share it, or name its file in SMARTLEARN_PRIVACY__KEY_FILE"
+                f"there is no pseudonym key at {path}: copy the one that the other nodes use there, "
+                "or name its file in SMARTLEARN_PRIVACY__KEY_FILE"
             ) from None
         key = _create(path)
     except OSError as error:
@@ -95,7 +87,7 @@ def load_key(path: Path, *, create: bool) -> bytes:
 
 
 def _create(path: Path) -> bytes:
-    """Put a new key in place, whole or not at all, unless another process was first; return the key that stands."""
+    """Put a whole new key in place, unless another process was first; return the key that stands."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

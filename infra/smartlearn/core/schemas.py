@@ -67,6 +67,7 @@ def _utc(value: datetime) -> datetime:
 
 
 NonFinite: TypeAlias = Literal["NaN", "Infinity", "-Infinity"]
+RunType: TypeAlias = Literal["start", "settings", "checkpoint", "end"]
 Timestamp: TypeAlias = Annotated[datetime, AfterValidator(_utc)]
 Label: TypeAlias = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_LABEL, pattern=LABEL_PATTERN)
@@ -143,7 +144,7 @@ class RunEvent(Message):
     timestamp: Timestamp
     run: Label
     node: Label
-    type: Literal["start", "settings", "checkpoint", "end"]
+    type: RunType
     payload: dict[str, Any] = Field(
         default_factory=dict, description=f"any JSON object of at most {MAX_PAYLOAD} characters"
     )

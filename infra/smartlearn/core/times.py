@@ -36,7 +36,10 @@ def format_time(time_us: int) -> str:
         OverflowError: the time is outside the years 1 to 9999.
     """
     moment = _EPOCH + timedelta(microseconds=time_us)
-    digits = (
-        "seconds" if time_us % 1_000_000 == 0 else "milliseconds" if time_us % 1000 == 0 else "microseconds"
-    )
+    if time_us % 1000:
+        digits = "microseconds"
+    elif time_us % 1_000_000:
+        digits = "milliseconds"
+    else:
+        digits = "seconds"
     return moment.isoformat(timespec=digits)[:-6] + "Z"

@@ -8,7 +8,12 @@ from types import MappingProxyType
 from typing import Any
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from smartlearn.core.batch import Kind
 from smartlearn.core.errors import BrokerError, BrokerUnavailable, SettingsError
@@ -117,7 +122,7 @@ def _partition_counts(admin: AdminClient, kafka: KafkaSettings) -> dict[str, int
         metadata = admin.list_topics(timeout=REQUEST_TIMEOUT_S)
     except KafkaException as error:
         raise BrokerUnavailable(
-            f"no Kafka broker answers at {kafka.bootstrap_servers} within {REQUEST_TIMEOUT_S:g} s: check that it runs"
+            f"no Kafka broker answers at {kafka.bootstrap_servers}: check that it runs"
         ) from error
     return {name: len(topic.partitions) for name, topic in metadata.topics.items() if topic.error is None}
 
@@ -178,7 +183,7 @@ def verify_topics(kafka: KafkaSettings) -> list[str]:
     for topic in present:
         actual = configs.get(topic.name, {})
         found += [
-            f"topic {topic.name} has {key}={actual[key]} where {value} is expected: change it with kafka-configs"
+            f"topic {topic.name} has {key}={actual[key]} and should have {value}: set it with kafka-configs"
             for key, value in topic.config.items()
             if actual.get(key) is not None and actual[key] != value
         ]
@@ -188,6 +193,8 @@ def verify_topics(kafka: KafkaSettings) -> list[str]:
 def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str | None]]:
     """Topic → its configuration, of those that the broker describes."""
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    if not names:
+        return {}
     configs = {}
     for resource, future in admin.describe_configs(resources, request_timeout=REQUEST_TIMEOUT_S).items():
         try:
