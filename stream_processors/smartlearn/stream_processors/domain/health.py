@@ -75,9 +75,7 @@ def component(value: float, rule: RuleSettings) -> float:
 def health_of(means: Mapping[str, float], rules: Sequence[RuleSettings]) -> Health | None:
     """The health that the means of a pane give; None where no rule has a value."""
     components = {
-        rule.name: component(means[rule.metric], rule)
-        for rule in rules
-        if not np.isnan(means.get(rule.metric, np.nan))
+        rule.name: component(means[rule.metric], rule) for rule in rules if not np.isnan(means.get(rule.metric, np.nan))
     }
     if not components:
         return None

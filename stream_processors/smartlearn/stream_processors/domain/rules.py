@@ -233,13 +233,9 @@ def _of_rows(tags: Mapping[str, str], series: Series) -> Iterable[Transition]:
         )  # fmt: skip
 
 
-def _transition(
-    rule: RuleSettings, scope: str, change: tuple[State, State], value: float, end: int
-) -> Transition:
+def _transition(rule: RuleSettings, scope: str, change: tuple[State, State], value: float, end: int) -> Transition:
     previous, state = change
     fingerprint, at = fingerprint_of(rule.name, scope), int(end)
     name = hashlib.sha256(f"{fingerprint}|{at}|{state}".encode()).hexdigest()[:32]
     threshold = rule.critical if "critical" in change else rule.warning
-    return Transition(
-        name, fingerprint, rule.name, scope, state, previous, float(value), threshold, rule.action, at
-    )
+    return Transition(name, fingerprint, rule.name, scope, state, previous, float(value), threshold, rule.action, at)

@@ -112,9 +112,7 @@ def coarsen(buckets: StepBuckets, level: int) -> StepBuckets:
     if rest or times < 1:
         raise ValueError(f"buckets of {buckets.level} steps do not make buckets of {level}")
     return _settled(
-        StepBuckets(
-            level, buckets.names, buckets.bucket // times, buckets.metric, buckets.values, buckets.order
-        )
+        StepBuckets(level, buckets.names, buckets.bucket // times, buckets.metric, buckets.values, buckets.order)
     )
 
 
@@ -150,9 +148,7 @@ def step_points(run: str, anchor: int, buckets: StepBuckets) -> Points:
             fields[f"{name}_{suffix}"] = column
     fields["step_start"] = (numbers * buckets.level).astype(np.float64)
     fields["anchor"] = float(anchor)
-    return Points(
-        TRAINING_STEPS, (anchor + numbers) * 1000, {"run": run, "level": str(buckets.level)}, fields
-    )
+    return Points(TRAINING_STEPS, (anchor + numbers) * 1000, {"run": run, "level": str(buckets.level)}, fields)
 
 
 def buckets_of(series: Series) -> StepBuckets:

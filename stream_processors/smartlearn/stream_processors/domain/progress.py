@@ -1,0 +1,121 @@
+"""How far a partition has been carried into the store: what a new owner of the partition starts from.
+
+A partition's offset is committed behind what has been read (up to the first event of the oldest open pane). Stored
+beside the offset is what was true just before it, so every message's effect on the counters and on the seen rows
+waits here until the offset passes it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import orjson
+
+from smartlearn.stream_processors.domain.seen import IntervalSet, SeenRows, Sender
+
+COUNTERS: Final = ("in", "stored", "late", "duplicate", "forwarded", "dead", "expired")
+"""Rows read; of them stored, and late of the stored; read before; sent on to their partition; dead-lettered;
+older than the retention."""
+
+BEGINNING: Final = -(1 << 62)
+"""A frontier before every event."""
+
+
+@dataclass(slots=True)
+class Effect:
+    """What one message changes: rows read of a sender, counters, and the newest event time."""
+
+    offset: int
+    counts: dict[str, int] = field(default_factory=dict)
+    rows: list[tuple[Sender, int, int]] = field(default_factory=list)
+    at: int = 0
+    newest: int = BEGINNING
+
+    def count(self, counter: str, rows: int) -> None:
+        """Add rows to a counter."""
+        if rows:
+            self.counts[counter] = self.counts.get(counter, 0) + rows
+
+
+@dataclass(slots=True)
+class Progress:
+    """The carried-in state of one partition at `offset`.
+
+    Attributes:
+        offset: the next offset to read; everything before it is in the store.
+        epoch: which broker the offset belongs to; None is one that keeps its topics.
+        frontier: the newest event time before `offset`, µs: no later pane has an event before it.
+        counts: the ledger's counters up to `offset`.
+        seen: the rows read up to `offset`.
+    """
+
+    offset: int = 0
+    epoch: str | None = None
+    frontier: int = BEGINNING
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
+    seen: SeenRows = field(default_factory=SeenRows)
+
+    def apply(self, effect: Effect) -> None:
+        """Pass one message."""
+        self.offset = effect.offset + 1
+        for counter, rows in effect.counts.items():
+            self.counts[counter] += rows
+        for sender, start, stop in effect.rows:
+            self.seen.add(sender, start, stop, effect.at)
+        self.frontier = max(self.frontier, effect.newest)
+
+    def encode(self) -> bytes:
+        """As bytes for the store."""
+        return orjson.dumps(
+            {
+                "offset": self.offset,
+                "epoch": self.epoch,
+                "frontier": self.frontier,
+                "counts": self.counts,
+                "seen": [
+                    [*sender, self.seen.heard[sender], list(intervals)] for sender, intervals in self.seen.rows.items()
+                ],
+            }
+        )
+
+    @classmethod
+    def decode(cls, value: bytes) -> Progress:
+        """The inverse of `encode`."""
+        stored = orjson.loads(value)
+        seen = SeenRows()
+        for source, boot, key, heard, intervals in stored["seen"]:
+            seen.rows[source, boot, key] = IntervalSet(intervals)
+            seen.heard[source, boot, key] = heard
+        counts: Mapping[str, int] = stored["counts"]
+        return cls(
+            offset=stored["offset"],
+            epoch=stored["epoch"],
+            frontier=stored["frontier"],
+            counts={counter: counts.get(counter, 0) for counter in COUNTERS},
+            seen=seen,
+        )
+
+
+class PendingEffects:
+    """Messages read but not yet passed, in the order of their offsets."""
+
+    def __init__(self) -> None:
+        self._effects: deque[Effect] = deque()
+
+    def __iter__(self) -> Iterator[Effect]:
+        return iter(self._effects)
+
+    def append(self, effect: Effect) -> None:
+        """Add the effect of the message read last."""
+        self._effects.append(effect)
+
+    def pass_before(self, offset: int | None, progress: Progress) -> bool:
+        """Apply to `progress` all messages before `offset` (None: all); whether there was any."""
+        passed = False
+        while self._effects and (offset is None or self._effects[0].offset < offset):
+            progress.apply(self._effects.popleft())
+            passed = True
+        return passed

@@ -1,0 +1,225 @@
+"""One topic on its way to the store: read, kept, derived from, and only then passed.
+
+A lane is plain blocking code without Kafka in it: records go in by `receive`, `flush` makes everything so far durable
+and answers the offsets that may be committed. When `flush` raises, nothing is lost: the next one does the same again,
+and a process that dies instead reads again from the committed offset.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from smartlearn.core.batch import Batch, Kind
+from smartlearn.core.partitioning import shard_of
+from smartlearn.core.stores.base import MetricStore, Points, Refused
+from smartlearn.core.topics import DEAD_LETTER, TOPIC_OF
+from smartlearn.stream_processors.domain.progress import COUNTERS, Effect, PendingEffects, Progress
+from smartlearn.stream_processors.domain.seen import SeenRows
+from smartlearn.stream_processors.intake import IntakeRules, take
+from smartlearn.stream_processors.publisher import Publisher
+from smartlearn.stream_processors.raw import raw_points
+from smartlearn.stream_processors.records import Outgoing, Record
+
+# A sender that has been silent for so long will not send the same rows again: spools are drained sooner.
+REMEMBER_US: Final = 30 * 24 * 3600 * 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Rows that count, with the message they came in."""
+
+    partition: int
+    offset: int
+    batch: Batch
+    effect: Effect
+
+
+class Deriver(Protocol):
+    """What a kind of event is turned into beside its raw points."""
+
+    def open(self, partition: int, frontier: int) -> None:
+        """Begin a partition whose newest event time so far is `frontier`, µs."""
+        ...
+
+    def close(self, partition: int) -> None:
+        """Drop all that is held of a partition."""
+        ...
+
+    def fold(self, arrivals: Sequence[Arrival], now: float) -> None:
+        """Take rows in; may count late ones in their effects."""
+        ...
+
+    def derive(self, now: float) -> None:
+        """Write all that is due at `now` (s); the raw points are durable."""
+        ...
+
+    def oldest_open(self, partition: int) -> int | None:
+        """The first offset that what is not due yet still needs, or None."""
+        ...
+
+
+class RawOnly:
+    """The deriver of events that are only kept."""
+
+    def open(self, partition: int, frontier: int) -> None:
+        """Nothing to begin."""
+
+    def close(self, partition: int) -> None:
+        """Nothing to drop."""
+
+    def fold(self, arrivals: Sequence[Arrival], now: float) -> None:
+        """Nothing to fold."""
+
+    def derive(self, now: float) -> None:
+        """Nothing to write."""
+
+    def oldest_open(self, partition: int) -> int | None:
+        """Nothing is ever open."""
+        return None
+
+
+@dataclass(slots=True)
+class _Partition:
+    progress: Progress
+    seen: SeenRows
+    pending: PendingEffects = field(default_factory=PendingEffects)
+
+
+class Lane:
+    """The partitions of one topic that this worker owns. Calls come from one thread at a time."""
+
+    def __init__(
+        self, rules: IntakeRules, epoch: str | None, store: MetricStore, publisher: Publisher, deriver: Deriver,
+        *, keep_raw: bool = True,
+    ) -> None:  # fmt: skip
+        """Build the lane of a topic.
+
+        Args:
+            rules: what the intake decides by.
+            epoch: names the topic's life; stored offsets of another life are not looked at.
+            store: where points and progress go.
+            publisher: where dead letters and forwards go.
+            deriver: what else the rows are turned into.
+            keep_raw: whether raw points are stored.
+        """
+        self.topic = TOPIC_OF[rules.kind]
+        self._rules = rules
+        self._epoch = epoch
+        self._store = store
+        self._publisher = publisher
+        self._deriver = deriver
+        self._keep_raw = keep_raw
+        self._partitions: dict[int, _Partition] = {}
+        self._raw: list[Points] = []
+        self._outbox: list[Outgoing] = []
+        self._lock = threading.Lock()
+
+    @property
+    def partitions(self) -> list[int]:
+        """The partitions held, sorted."""
+        return sorted(self._partitions)
+
+    def assign(self, partitions: Iterable[int]) -> None:
+        """Begin partitions at what the store knows of them.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        with self._lock:
+            for partition in partitions:
+                stored = self._store.get_state(self._state_key(partition))
+                progress, seen = Progress(epoch=self._epoch), SeenRows()
+                if stored is not None:
+                    progress, seen = Progress.decode(stored), Progress.decode(stored).seen
+                    if progress.epoch != self._epoch:
+                        progress.offset, progress.epoch = 0, self._epoch
+                self._partitions[partition] = _Partition(progress, seen)
+                self._deriver.open(partition, progress.frontier)
+
+    def revoke(self, partitions: Iterable[int]) -> None:
+        """Drop partitions; what they held unflushed is read again by their next owner."""
+        with self._lock:
+            for partition in partitions:
+                if self._partitions.pop(partition, None) is not None:
+                    self._deriver.close(partition)
+
+    def receive(self, records: Iterable[Record], now: float) -> list[Batch]:
+        """Take records in, in the order of their offsets; the rows that count are returned."""
+        arrivals = []
+        with self._lock:
+            for record in records:
+                partition = self._partitions.get(record.partition)
+                if partition is None or record.offset < partition.progress.offset:
+                    continue
+                taken = take(record, self._rules, partition.seen, int(now * 1e6))
+                partition.pending.append(taken.effect)
+                self._outbox.extend(taken.outgoing)
+                for batch in taken.batches:
+                    arrivals.append(Arrival(record.partition, record.offset, batch, taken.effect))
+                    if self._keep_raw:
+                        shard = shard_of(batch.key) if batch.kind is Kind.INTERACTION else None
+                        self._raw.append(raw_points(batch, shard))
+            self._deriver.fold(arrivals, now)
+        return [arrival.batch for arrival in arrivals]
+
+    def rows_held(self) -> int:
+        """How many raw rows wait for the next flush."""
+        return sum(len(points) for points in self._raw)
+
+    def flush(self, now: float) -> dict[int, int]:
+        """Make everything taken in so far durable, with what is due; the offset to commit by partition.
+
+        Raises:
+            StoreUnavailable: the store does not answer; call again.
+            BrokerUnavailable: dead letters, forwards or alerts were not taken; call again.
+        """
+        with self._lock:
+            if self._raw:
+                refused = self._store.write(self._raw)
+                self._outbox.extend(_refused_letters(refused))
+                self._raw.clear()
+            if self._outbox:
+                self._publisher.publish(self._outbox)
+                self._outbox.clear()
+            self._deriver.derive(now)
+            return self._pass(now)
+
+    def counts(self) -> dict[str, int]:
+        """The ledger of the held partitions, as far as it was read."""
+        with self._lock:
+            total = dict.fromkeys(COUNTERS, 0)
+            for partition in self._partitions.values():
+                for counter, rows in partition.progress.counts.items():
+                    total[counter] += rows
+                for effect in partition.pending:
+                    for counter, rows in effect.counts.items():
+                        total[counter] += rows
+            return total
+
+    def _pass(self, now: float) -> dict[int, int]:
+        states, offsets = {}, {}
+        for number, partition in self._partitions.items():
+            bound = self._deriver.oldest_open(number)
+            if partition.pending.pass_before(bound, partition.progress):
+                partition.progress.seen.forget(int(now * 1e6) - REMEMBER_US)
+                states[self._state_key(number)] = partition.progress.encode()
+                offsets[number] = partition.progress.offset
+        if states:
+            self._store.put_state(states)
+        return offsets
+
+    def _state_key(self, partition: int) -> str:
+        return f"progress/{self.topic}/{partition}"
+
+
+def _refused_letters(refused: Iterable[Refused]) -> list[Outgoing]:
+    """What the store will never take, as dead letters."""
+    letters = []
+    for point in refused:
+        tags = ",".join(f"{name}={value}" for name, value in sorted(point.tags.items()))
+        value = f"{point.measurement},{tags} {point.time}".encode()
+        letters.append(Outgoing(DEAD_LETTER, None, value, {"reason": point.reason.encode()[:500]}))
+    return letters

@@ -1,0 +1,200 @@
+"""Panes on their way: folded as rows arrive, and written with all that derives from them when they are due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+
+from smartlearn.core.batch import Batch
+from smartlearn.core.settings import WindowSettings
+from smartlearn.stream_processors.domain.derive import OwnerPanes, Row, rows_of
+from smartlearn.stream_processors.domain.grouping import Grouped, summarize_panes
+from smartlearn.stream_processors.domain.panes import Pane, PaneBook, PaneValue
+from smartlearn.stream_processors.domain.windows import MICROS, PaneGrid
+from smartlearn.stream_processors.lane import Arrival
+from smartlearn.stream_processors.pane_store import PaneStore, add_summary
+
+# An import can make a year of panes due at once; more than this in one go would hold too much memory.
+_PANES_A_ROUND: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Emission:
+    """One pane that was written.
+
+    Attributes:
+        owner: the node or shard.
+        start: µs.
+        value: the summary of each series.
+        in_order: whether it is the owner's newest pane and was never written before.
+    """
+
+    owner: str
+    start: int
+    value: PaneValue
+    in_order: bool
+
+
+class Follower(Protocol):
+    """What is derived from a node's panes across series or nodes."""
+
+    def follow(self, emissions: Sequence[Emission]) -> None:
+        """Write what derives from panes that are in the store."""
+        ...
+
+    def forget(self) -> None:
+        """Drop everything that was kept in memory: the next time it is read from the store."""
+        ...
+
+
+class PaneDeriver:
+    """The panes of all partitions of a topic that this worker owns."""
+
+    def __init__(
+        self,
+        panes: PaneStore,
+        windows: WindowSettings,
+        owner_of: Callable[[Batch], str],
+        followers: Sequence[Follower] = (),
+        *,
+        keep_raw: bool = True,
+    ) -> None:
+        """Build for one kind of event; without raw events, late ones change no pane."""
+        self._panes = panes
+        self._grid = PaneGrid(panes.length)
+        self._windows = windows
+        self._owner_of = owner_of
+        self._followers = followers
+        self._keep_raw = keep_raw
+        self._books: dict[int, PaneBook] = {}
+        self._owners: dict[str, OwnerPanes] = {}
+        self._partition_of: dict[str, int] = {}
+
+    def open(self, partition: int, frontier: int) -> None:
+        """See `Deriver.open`."""
+        lateness = round(self._windows.lateness_s * MICROS)
+        self._books[partition] = PaneBook(self._grid, lateness, self._windows.idle_s, frontier)
+
+    def close(self, partition: int) -> None:
+        """See `Deriver.close`."""
+        del self._books[partition]
+        for owner in [owner for owner, number in self._partition_of.items() if number == partition]:
+            del self._partition_of[owner]
+            self._owners.pop(owner, None)
+        for follower in self._followers:
+            follower.forget()
+
+    def fold(self, arrivals: Sequence[Arrival], now: float) -> None:
+        """See `Deriver.fold`."""
+        groups: list[Grouped] = []
+        touched: list[dict[int, Pane]] = []
+        for arrival in arrivals:
+            batch = arrival.batch
+            owner = self._owner_of(batch)
+            panes = self._touch(owner, arrival, now)
+            if any(not pane.from_store for pane in panes.values()):
+                groups.append(self._panes.grouping(owner, batch.timestamp, batch.numbers, batch.texts))
+                touched.append(panes)
+        for (index, key), summaries in summarize_panes(groups, self._grid.length).items():
+            for start, summary in summaries.items():
+                pane = touched[index].get(start)
+                if pane is not None and not pane.from_store:
+                    add_summary(pane.value, key, summary)
+
+    def _touch(self, owner: str, arrival: Arrival, now: float) -> dict[int, Pane]:
+        batch = arrival.batch
+        book = self._books[arrival.partition]
+        self._partition_of[owner] = arrival.partition
+        clock = book.clock(batch.key, imported=batch.imported)
+        starts, rows = np.unique(self._grid.starts(batch.timestamp), return_counts=True)
+        panes = {}
+        for start, count in zip(starts.tolist(), rows.tolist(), strict=True):
+            late = not batch.imported and book.is_late(start, clock)
+            if late:
+                arrival.effect.count("late", count)
+            if self._keep_raw or batch.imported or start >= book.folds_from(owner):
+                panes[start] = book.touch(
+                    owner, start, arrival.offset, clock, imported=batch.imported and self._keep_raw
+                )
+        clock.event_time = max(clock.event_time, int(batch.timestamp.max()))
+        clock.arrived = now
+        return panes
+
+    def oldest_open(self, partition: int) -> int | None:
+        """See `Deriver.oldest_open`."""
+        return self._books[partition].oldest_open()
+
+    def derive(self, now: float) -> None:
+        """See `Deriver.derive`."""
+        for book in self._books.values():
+            while due := book.due(now)[:_PANES_A_ROUND]:
+                try:
+                    self._emit(due)
+                except BaseException:
+                    self._owners.clear()
+                    for follower in self._followers:
+                        follower.forget()
+                    raise
+                book.emitted(due)
+            book.forget(now)
+
+    def _emit(self, due: Sequence[Pane]) -> None:
+        by_owner: dict[str, list[Pane]] = {}
+        for pane in due:
+            by_owner.setdefault(pane.owner, []).append(pane)
+        changed: dict[str, dict[int, PaneValue]] = {}
+        for owner, panes in by_owner.items():
+            stored = sorted(pane.start for pane in panes if pane.from_store)
+            values = self._panes.from_raw(owner, stored) if stored else {}
+            values.update({pane.start: dict(pane.value) for pane in panes if not pane.from_store and pane.value})
+            if values:
+                changed[owner] = dict(sorted(values.items()))
+        rows: list[Row] = []
+        emissions: list[Emission] = []
+        for owner, values, in_order, owner_rows in self._rows(changed, by_owner):
+            rows.extend(owner_rows)
+            emissions.extend(Emission(owner, start, value, in_order) for start, value in values.items())
+        self._panes.store.write(self._panes.points(rows))
+        for follower in self._followers:
+            follower.follow(emissions)
+
+    def _rows(
+        self, changed: dict[str, dict[int, PaneValue]], by_owner: dict[str, list[Pane]]
+    ) -> list[tuple[str, dict[int, PaneValue], bool, list[Row]]]:
+        """Owner, changed panes, whether they came in order, and all rows that derive from them."""
+        found, cold = [], []
+        for owner, values in changed.items():
+            known = self._owners.get(owner)
+            if known is not None and known.last < min(values):
+                rows = [row for start, value in values.items() for row in known.append(self._grid, start, value)]
+                found.append((owner, values, True, rows))
+            elif known is None and all(pane.from_store for pane in by_owner[owner]):
+                found.append((owner, values, False, self._from_context(owner, values)))
+            elif known is None:
+                cold.append(owner)
+            else:
+                found.append((owner, values, False, self._from_context(owner, values)))
+                self._patch(owner, known, values)
+        if cold:
+            low = min(self._grid.context(changed[owner])[0] for owner in cold)
+            contexts = self._panes.contexts(cold, low, None)
+            for owner in cold:
+                values = changed[owner]
+                in_order = max(contexts[owner], default=-1) < min(values)
+                context = dict(sorted({**contexts[owner], **values}.items()))
+                self._owners[owner] = OwnerPanes.of(context)
+                found.append((owner, values, in_order, list(rows_of(self._grid, context, values))))
+        return found
+
+    def _from_context(self, owner: str, values: dict[int, PaneValue]) -> list[Row]:
+        low, high = self._grid.context(values)
+        context = self._panes.contexts([owner], low, high)[owner]
+        return list(rows_of(self._grid, dict(sorted({**context, **values}.items())), values))
+
+    def _patch(self, owner: str, known: OwnerPanes, values: dict[int, PaneValue]) -> None:
+        """Forget an owner's running merges where a change reaches them; the store has the truth."""
+        if max(values) >= self._grid.context([known.last])[0]:
+            del self._owners[owner]

@@ -1,0 +1,95 @@
+"""A worker process: the app, its lanes, and the end of both."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import faust
+import mode.loop
+from faust.streams import Stream
+from faust.types import AppT
+
+from smartlearn.core.errors import SmartLearnError
+from smartlearn.core.settings import Settings, load_settings
+from smartlearn.core.stack import with_stack
+from smartlearn.core.stores import open_store
+from smartlearn.stream_processors.app import WorkerLanes, create_app
+from smartlearn.stream_processors.lanes import build_lanes
+from smartlearn.stream_processors.publisher import KafkaPublisher
+from smartlearn.stream_processors.topology import input_partitions, topic_lives
+
+logger = logging.getLogger(__name__)
+
+# What is still on its way when a worker ends gets so long.
+_CLOSE_S = 2.0
+
+
+def run(settings: Settings, name: str) -> None:
+    """Work until SIGTERM or SIGINT; exits the process.
+
+    Raises:
+        SettingsError: no broker is set.
+        BrokerUnavailable: no broker answers, or the topics do not exist.
+        StoreUnavailable: the store does not answer.
+    """
+    mode.loop.use("uvloop")
+    store = open_store(settings)
+    store.check()
+    publisher = KafkaPublisher(settings.kafka)
+    counts = input_partitions(settings.kafka)
+    lanes = build_lanes(settings, store, publisher, counts, topic_lives(settings.kafka, counts))
+    app = create_app(settings.kafka, str(settings.data_dir / name))
+    workers = WorkerLanes(app, lanes, publisher, name)
+    _declare(app, workers, counts)
+
+    @app.on_before_shutdown.connect
+    async def _close(*_args: object, **_kwargs: object) -> None:
+        publisher.close(_CLOSE_S)
+
+    worker = faust.Worker(app, loglevel=logging.WARNING, quiet=True, redirect_stdouts=False)
+    worker.execute_from_commandline()
+
+
+def _declare(app: AppT, workers: WorkerLanes, topics: Mapping[str, int]) -> None:
+    """Attach one agent a topic, the flush and beat timers, and the hand-over of partitions."""
+
+    def agent(topic: str) -> None:
+        async def consume(stream: Stream[bytes]) -> None:
+            await workers.consume(topic, stream)
+
+        channel = app.topic(
+            topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", acks=False
+        )
+        app.agent(channel, name=topic, concurrency=1)(consume)
+
+    for topic in topics:
+        agent(topic)
+
+    @app.timer(interval=0.1, name="flush")
+    async def flush() -> None:
+        await workers.flush_due()
+
+    @app.timer(interval=0.5, name="beat")
+    async def beat() -> None:
+        workers.beat()
+
+    @app.on_partitions_assigned.connect
+    async def assigned(_app: Any, *args: Any, **_kwargs: Any) -> None:
+        await workers.assigned(args[0])
+
+    @app.on_partitions_revoked.connect
+    async def revoked(_app: Any, *args: Any, **_kwargs: Any) -> None:
+        await workers.revoked(args[0])
+
+
+def main() -> None:
+    """The entry point: settings from the environment, one sentence on stderr when it cannot work."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        run(with_stack(load_settings()), os.environ.get("SMARTLEARN_WORKER_NAME", f"worker-{os.getpid()}"))
+    except SmartLearnError as error:
+        sys.exit(f"smartlearn worker: {error}")
