@@ -8,6 +8,7 @@ others answer for one subject each. Nothing here knows Dash or Plotly. All raise
 from smartlearn.dashboard.queries.alerts import Note, Transition, alerts, notes, open_alerts, standing
 from smartlearn.dashboard.queries.curves import Best, Curve, best, curves, gap
 from smartlearn.dashboard.queries.health import NodeHealth, Status, health, scores, status_of
+from smartlearn.dashboard.queries.history import History
 from smartlearn.dashboard.queries.interactions import (
     Activity,
     Estimate,
@@ -67,6 +68,7 @@ __all__ = [
     "Group",
     "Groups",
     "Histogram",
+    "History",
     "Lines",
     "Matrix",
     "Newest",

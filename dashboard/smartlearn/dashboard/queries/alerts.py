@@ -8,8 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from smartlearn.core.stores.base import MetricStore, Series, SeriesQuery
+from smartlearn.core.stores.base import Series, SeriesQuery
 from smartlearn.dashboard.queries.columns import numbers, texts
+from smartlearn.dashboard.queries.history import History
 from smartlearn.dashboard.queries.window import Window
 
 _SEVERITY: Final = {"critical": 0, "warning": 1, "ok": 2}
@@ -55,7 +56,7 @@ class Note:
 
 
 def alerts(
-    store: MetricStore, window: Window | None = None, rules: Sequence[str] = (), chosen: Sequence[str] = ()
+    store: History, window: Window | None = None, rules: Sequence[str] = (), chosen: Sequence[str] = ()
 ) -> list[Transition]:
     """The valid transitions of a window (or of all time), the newest first; retracted ones are left out."""
     where: dict[str, str | tuple[str, ...] | None] = {}
@@ -64,15 +65,11 @@ def alerts(
     if chosen:
         where["scope"] = tuple(chosen)
     start, stop = (window.start, window.stop) if window else (None, None)
-    found = [
-        one
-        for series in store.query(SeriesQuery("alerts", start, stop, None, where))
-        for one in _valid(series)
-    ]
+    found = [one for series in store.query(SeriesQuery("alerts", start, stop, None, where)) for one in _valid(series)]
     return sorted(found, key=lambda one: (-one.at, _SEVERITY.get(one.state, 3), one.rule, one.node))
 
 
-def standing(store: MetricStore, chosen: Sequence[str] = ()) -> list[Transition]:
+def standing(store: History, chosen: Sequence[str] = ()) -> list[Transition]:
     """The last valid transition of every rule and node, the worst and then the newest first."""
     last: dict[tuple[str, str], Transition] = {}
     unsure: set[tuple[str, str]] = set()
@@ -93,12 +90,12 @@ def standing(store: MetricStore, chosen: Sequence[str] = ()) -> list[Transition]
     return sorted(last.values(), key=lambda one: (_SEVERITY.get(one.state, 3), -one.at, one.rule, one.node))
 
 
-def open_alerts(store: MetricStore, chosen: Sequence[str] = ()) -> list[Transition]:
+def open_alerts(store: History, chosen: Sequence[str] = ()) -> list[Transition]:
     """What stands in warning or critical, the worst and then the newest first."""
     return [one for one in standing(store, chosen) if one.state != "ok"]
 
 
-def notes(store: MetricStore, window: Window) -> list[Note]:
+def notes(store: History, window: Window) -> list[Note]:
     """The annotations of a window, in time order."""
     found: list[Note] = []
     for series in store.query(SeriesQuery("annotations", window.start, window.stop)):

@@ -9,8 +9,9 @@ from typing import Final
 import numpy as np
 
 from smartlearn.core.batch import FloatArray
-from smartlearn.core.stores.base import MetricStore, SeriesQuery
+from smartlearn.core.stores.base import SeriesQuery
 from smartlearn.dashboard.queries.columns import joined, joined_texts, times
+from smartlearn.dashboard.queries.history import History
 from smartlearn.dashboard.queries.training import recent
 from smartlearn.dashboard.queries.window import MAX_POINTS, thin
 
@@ -56,9 +57,7 @@ class Best:
     value: float
 
 
-def curves(
-    store: MetricStore, name: str, metrics: Sequence[str], points: int = MAX_POINTS
-) -> dict[str, Curve]:
+def curves(store: History, name: str, metrics: Sequence[str], points: int = MAX_POINTS) -> dict[str, Curve]:
     """The metrics of a run over its steps, at most about `points` rows each; absent ones give empty curves.
 
     A short run is read step by step; a longer one from the finest step buckets that fit.
@@ -70,7 +69,7 @@ def curves(
     return _bucket_curves(store, name, metrics, level)
 
 
-def best(store: MetricStore, curve: Curve, *, highest: bool = False) -> Best | None:
+def best(store: History, curve: Curve, *, highest: bool = False) -> Best | None:
     """The exact step of a curve's best value, also where the curve shows buckets; None for an empty curve."""
     extremes = curve.high if highest else curve.low
     if not len(curve):
@@ -78,9 +77,7 @@ def best(store: MetricStore, curve: Curve, *, highest: bool = False) -> Best | N
     at = int(np.argmax(extremes) if highest else np.argmin(extremes))
     low = curve.step[at]
     if curve.bucket > 1:
-        raw = _raw_curves(store, curve.run, [curve.metric], MAX_POINTS, steps=(low, low + curve.bucket))[
-            curve.metric
-        ]
+        raw = _raw_curves(store, curve.run, [curve.metric], MAX_POINTS, steps=(low, low + curve.bucket))[curve.metric]
         if len(raw):
             return best(store, raw, highest=highest)
     return Best(curve.run, curve.metric, int(low), float(extremes[at]))
@@ -100,17 +97,15 @@ def gap(training: Curve, validation: Curve) -> Curve:
     return Curve(validation.run, "overfitting_gap", step, value, value, value, validation.bucket)
 
 
-def _highest_step(store: MetricStore, name: str) -> float:
-    query = SeriesQuery(
-        "training_steps", fields=("step_start",), where={"run": name, "level": str(LEVELS[-1])}
-    )
+def _highest_step(store: History, name: str) -> float:
+    query = SeriesQuery("training_steps", fields=("step_start",), where={"run": name, "level": str(LEVELS[-1])})
     highest = max((float(np.nanmax(one.fields["step_start"])) for one in store.query(query)), default=0.0)
     rows = recent(store, name)
     return max(highest, float(np.nanmax(rows[1]["step"])) if rows is not None else 0.0)
 
 
 def _raw_curves(
-    store: MetricStore, name: str, metrics: Sequence[str], points: int, *,
+    store: History, name: str, metrics: Sequence[str], points: int, *,
     steps: tuple[float, float] | None = None,
 ) -> dict[str, Curve]:  # fmt: skip
     fields = ("step", *metrics, *(f"{metric}_nonfinite" for metric in metrics))
@@ -132,7 +127,7 @@ def _raw_curves(
     return found
 
 
-def _bucket_curves(store: MetricStore, name: str, metrics: Sequence[str], level: int) -> dict[str, Curve]:
+def _bucket_curves(store: History, name: str, metrics: Sequence[str], level: int) -> dict[str, Curve]:
     stats = ("mean", "min", "max")
     fields = ("step_start", *(f"{metric}_{stat}" for metric in metrics for stat in stats))
     query = SeriesQuery("training_steps", fields=fields, where={"run": name, "level": str(level)})

@@ -9,7 +9,8 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 
 from smartlearn.core.settings import Settings
-from smartlearn.core.stores.base import MetricStore, SeriesQuery
+from smartlearn.core.stores.base import SeriesQuery
+from smartlearn.dashboard.queries.history import History
 from smartlearn.dashboard.queries.rollups import Trend
 from smartlearn.dashboard.queries.window import MAX_POINTS, SECOND, Window, bucket_width
 
@@ -54,7 +55,7 @@ def stale_after_s(settings: Settings) -> float:
     return max(_STALE_S, 3 * settings.collection.interval_s)
 
 
-def health(store: MetricStore, settings: Settings, now: int, chosen: Sequence[str] = ()) -> list[NodeHealth]:
+def health(store: History, settings: Settings, now: int, chosen: Sequence[str] = ()) -> list[NodeHealth]:
     """The newest health of the chosen nodes or all, worst first; `now` in ns decides what is unknown."""
     found: list[NodeHealth] = []
     for series in store.latest("health"):
@@ -73,7 +74,7 @@ def health(store: MetricStore, settings: Settings, now: int, chosen: Sequence[st
 
 
 def scores(
-    store: MetricStore, window: Window, chosen: Sequence[str] = (), field: str = "score", points: int = 500
+    store: History, window: Window, chosen: Sequence[str] = (), field: str = "score", points: int = 500
 ) -> list[Trend]:
     """The score (or one component) of the chosen nodes or all over time, the lowest average first."""
     width = bucket_width(window, min(points, MAX_POINTS))

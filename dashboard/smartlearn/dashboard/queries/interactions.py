@@ -17,8 +17,9 @@ import numpy as np
 from smartlearn.core.batch import FloatArray, Int64Array
 from smartlearn.core.distinct import Distinct
 from smartlearn.core.sketch import values_of
-from smartlearn.core.stores.base import MetricStore, Series, SeriesQuery
+from smartlearn.core.stores.base import Series, SeriesQuery
 from smartlearn.dashboard.queries.columns import joined, numbers, texts
+from smartlearn.dashboard.queries.history import History
 from smartlearn.dashboard.queries.rollups import Trend, fold, fold_sketches, read_sketches
 from smartlearn.dashboard.queries.window import DAY, HOUR, WIDTH, Window, bucket_width, tier_for
 
@@ -121,12 +122,12 @@ class Activity:
     hidden: bool
 
 
-def subjects(store: MetricStore) -> list[str]:
+def subjects(store: History) -> list[str]:
     """Every subject with interactions, sorted."""
     return store.tag_values("interactions_1h", "subject")
 
 
-def groups(store: MetricStore, window: Window, by: By, minimum: int) -> Groups:
+def groups(store: History, window: Window, by: By, minimum: int) -> Groups:
     """The groups of a window, each over all its shards; those under `minimum` learners are only counted."""
     tier = tier_for(window, store, "interactions")
     fields = (*(f"{metric}_{stat}" for metric in METRICS for stat in _STATS), "distinct_learners")
@@ -142,7 +143,7 @@ def groups(store: MetricStore, window: Window, by: By, minimum: int) -> Groups:
 
 
 def over_time(
-    store: MetricStore, window: Window, minimum: int, metric: str = "engagement_score", buckets: int = 150
+    store: History, window: Window, minimum: int, metric: str = "engagement_score", buckets: int = 150
 ) -> OverTime:
     """A metric over time, all learners together.
 
@@ -169,7 +170,7 @@ def over_time(
 
 
 def distribution(
-    store: MetricStore, window: Window, minimum: int, metric: str = "response_time", bins: int = 40
+    store: History, window: Window, minimum: int, metric: str = "response_time", bins: int = 40
 ) -> Histogram:
     """How a metric is spread, from the stored sketches: bin edges are exact within 1 % of their value."""
     tier = tier_for(window, store, "interactions")
@@ -186,7 +187,7 @@ def distribution(
     return Histogram(edges, share, int(sketches.counts.sum()), p50, p95, hidden=False)
 
 
-def activity(store: MetricStore, window: Window, minimum: int) -> Activity:
+def activity(store: History, window: Window, minimum: int) -> Activity:
     """When learners are active: the mean number of interactions in each hour of the week."""
     everyone = groups(store, window, "all", minimum)
     occurs = _occurrences(window)
@@ -239,9 +240,7 @@ def _group(subject: str, difficulty: str, series: Sequence[Series]) -> Group:
 
 def _sets(series: Series) -> list[tuple[int, Distinct]]:
     members = texts(series, "distinct_learners")
-    return [
-        (int(time), Distinct.decode(text)) for time, text in zip(series.time, members, strict=True) if text
-    ]
+    return [(int(time), Distinct.decode(text)) for time, text in zip(series.time, members, strict=True) if text]
 
 
 def _learners_by_row(series: Sequence[Series], width: int, rows: Int64Array) -> FloatArray:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from smartlearn.core.batch import FloatArray, Int64Array
-from smartlearn.core.stores.base import MetricStore, Series, SeriesQuery
+from smartlearn.core.stores.base import Series, SeriesQuery
+from smartlearn.dashboard.queries.history import History
 from smartlearn.dashboard.queries.rollups import Trend, fold, fold_sketches, grouped, read, read_sketches
 from smartlearn.dashboard.queries.window import (
     HOUR,
@@ -122,7 +123,7 @@ class Matrix:
     others: int = 0
 
 
-def nodes(store: MetricStore) -> list[str]:
+def nodes(store: History) -> list[str]:
     """Every node that has a stored pane, sorted."""
     found: set[str] = set()
     for tier in TIERS:
@@ -131,7 +132,7 @@ def nodes(store: MetricStore) -> list[str]:
 
 
 def trends(
-    store: MetricStore,
+    store: History,
     metrics: Sequence[str],
     window: Window,
     chosen: Sequence[str] = (),
@@ -158,16 +159,14 @@ def trends(
     return lines
 
 
-def fleet(store: MetricStore, metrics: Sequence[str], window: Window) -> dict[str, Trend]:
+def fleet(store: History, metrics: Sequence[str], window: Window) -> dict[str, Trend]:
     """One line a metric over all nodes, merged from the shards."""
     tier = tier_for(window, store)
     series = read(store, "performance_fleet", tier, window, metrics)
     return {metric: fold(series, metric, FLEET, WIDTH[tier]).thinned(MAX_POINTS) for metric in metrics}
 
 
-def merged(
-    store: MetricStore, metrics: Sequence[str], window: Window, chosen: Sequence[str] = ()
-) -> dict[str, Trend]:
+def merged(store: History, metrics: Sequence[str], window: Window, chosen: Sequence[str] = ()) -> dict[str, Trend]:
     """One line a metric over the chosen nodes together; over the fleet where none is chosen."""
     if not chosen:
         return fleet(store, metrics, window)
@@ -177,7 +176,7 @@ def merged(
     return {metric: fold(series, metric, name, WIDTH[tier]).thinned(MAX_POINTS) for metric in metrics}
 
 
-def by_version(store: MetricStore, metric: str, window: Window, chosen: Sequence[str] = ()) -> list[Trend]:
+def by_version(store: History, metric: str, window: Window, chosen: Sequence[str] = ()) -> list[Trend]:
     """A line a model version, over the chosen nodes or all; the newest version first."""
     tier = tier_for(window, store)
     series = read(store, "performance", tier, window, [metric], where=_where(chosen))
@@ -188,9 +187,7 @@ def by_version(store: MetricStore, metric: str, window: Window, chosen: Sequence
     return sorted((line for line in lines if len(line)), key=lambda line: -int(line.time[0]))
 
 
-def quantiles(
-    store: MetricStore, metric: str, window: Window, chosen: Sequence[str] = (), points: int = 300
-) -> Quantiles:
+def quantiles(store: History, metric: str, window: Window, chosen: Sequence[str] = (), points: int = 300) -> Quantiles:
     """p50, p95 and p99 over the chosen nodes, or over the fleet, in at most about `points` rows."""
     tier = tier_for(window, store)
     width = bucket_width(window, points, WIDTH[tier])
@@ -198,12 +195,14 @@ def quantiles(
     family = "performance" if chosen else "performance_fleet"
     series = read_sketches(store, f"{family}_{tier}", window, metric, _where(chosen))
     sketches = fold_sketches(series, metric, width)
-    return Quantiles(metric, sketches.time, width, *sketches.quantiles(0.5, 0.95, 0.99))
+    line = fold(series, metric, "", width)
+    rows = np.searchsorted(line.time, sketches.time)
+    low, high = line.low[rows], line.high[rows]
+    p50, p95, p99 = (np.clip(value, low, high) for value in sketches.quantiles(0.5, 0.95, 0.99))
+    return Quantiles(metric, sketches.time, width, p50, p95, p99)
 
 
-def newest(
-    store: MetricStore, metrics: Sequence[str], chosen: Sequence[str] = ()
-) -> dict[str, dict[str, Newest]]:
+def newest(store: History, metrics: Sequence[str], chosen: Sequence[str] = ()) -> dict[str, dict[str, Newest]]:
     """Node → metric → its newest pane; nodes and metrics without any are left out."""
     found: dict[str, dict[str, Newest]] = {}
     for metric in metrics:
@@ -221,18 +220,14 @@ def newest(
     return found
 
 
-def changes(
-    store: MetricStore, metrics: Sequence[str], window: Window, chosen: Sequence[str] = ()
-) -> dict[str, Change]:
+def changes(store: History, metrics: Sequence[str], window: Window, chosen: Sequence[str] = ()) -> dict[str, Change]:
     """Each metric's mean in the window against the window before, over the chosen nodes or the fleet."""
     now = merged(store, metrics, window, chosen)
     before = merged(store, metrics, window.previous(), chosen)
     return {metric: _change(now[metric], before[metric], window) for metric in metrics}
 
 
-def rank(
-    store: MetricStore, metric: str, window: Window, chosen: Sequence[str] = ()
-) -> list[tuple[str, float]]:
+def rank(store: History, metric: str, window: Window, chosen: Sequence[str] = ()) -> list[tuple[str, float]]:
     """Nodes with the metric and their averages, the highest first: a row or two a node leave the store."""
     tier = tier_for(window, store)
     query = SeriesQuery(
@@ -249,7 +244,7 @@ def rank(
 
 
 def matrix(
-    store: MetricStore,
+    store: History,
     metric: str,
     window: Window,
     chosen: Sequence[str] = (),
@@ -275,7 +270,7 @@ def matrix(
 
 
 def _lines(
-    store: MetricStore, metrics: Sequence[str], window: Window, names: Sequence[str], rest: Mapping[str, int]
+    store: History, metrics: Sequence[str], window: Window, names: Sequence[str], rest: Mapping[str, int]
 ) -> dict[str, Lines]:
     tier = tier_for(window, store)
     series = read(store, "performance", tier, window, metrics, where=_where(names)) if names else []
@@ -311,9 +306,7 @@ def _coarser(line: Trend, width: int) -> Trend:
         {"x_count": line.count, "x_sum": line.mean * line.count, "x_min": line.low, "x_max": line.high},
     )  # fmt: skip
     coarse = fold([series], "x", line.name, width)
-    return Trend(
-        line.metric, line.name, coarse.time, width, coarse.mean, coarse.low, coarse.high, coarse.count
-    )
+    return Trend(line.metric, line.name, coarse.time, width, coarse.mean, coarse.low, coarse.high, coarse.count)
 
 
 def _coarsest_within(width: int, finest: Tier) -> Tier:

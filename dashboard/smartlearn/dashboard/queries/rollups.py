@@ -10,8 +10,9 @@ import numpy as np
 
 from smartlearn.core.batch import FloatArray, Int64Array
 from smartlearn.core.sketch import CODE_BITS, counted, decode_segments, segment_quantiles
-from smartlearn.core.stores.base import MetricStore, Series, SeriesQuery
+from smartlearn.core.stores.base import Series, SeriesQuery
 from smartlearn.dashboard.queries.columns import joined, joined_texts, times
+from smartlearn.dashboard.queries.history import History
 from smartlearn.dashboard.queries.window import Tier, Window, thin
 
 Where: TypeAlias = Mapping[str, str | tuple[str, ...] | None]
@@ -88,7 +89,7 @@ class Sketches:
 
 
 def read(
-    store: MetricStore,
+    store: History,
     family: str,
     tier: Tier,
     window: Window,
@@ -133,16 +134,15 @@ def fold(series: Sequence[Series], metric: str, name: str, width: int) -> Trend:
 
 
 def read_sketches(
-    store: MetricStore,
+    store: History,
     measurement: str,
     window: Window,
     metric: str,
     where: Where | None = None,
 ) -> list[Series]:
-    """The sketches of a metric, series by series."""
-    return store.query(
-        SeriesQuery(measurement, window.start, window.stop, (f"{metric}_sketch",), where or {})
-    )
+    """The sketches of a metric with their bounds, series by series."""
+    fields = tuple(f"{metric}_{stat}" for stat in (*_STATS, "sketch"))
+    return store.query(SeriesQuery(measurement, window.start, window.stop, fields, where or {}))
 
 
 def fold_sketches(series: Sequence[Series], metric: str, width: int) -> Sketches:

@@ -10,8 +10,9 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 
 from smartlearn.core.batch import FloatArray, Int64Array
-from smartlearn.core.stores.base import MetricStore, SeriesQuery
+from smartlearn.core.stores.base import SeriesQuery
 from smartlearn.dashboard.queries.columns import joined, texts, times
+from smartlearn.dashboard.queries.history import History
 from smartlearn.dashboard.queries.window import SECOND, Window
 
 RunState: TypeAlias = Literal["running", "stopped", "finished", "failed"]
@@ -73,12 +74,12 @@ class Run:
         return max(self.total_steps - 1 - self.step, 0) / self.rate
 
 
-def run_names(store: MetricStore) -> list[str]:
+def run_names(store: History) -> list[str]:
     """Every run that has steps, sorted."""
     return sorted({*store.tag_values("training_steps", "run"), *store.tag_values("training", "run")})
 
 
-def runs(store: MetricStore, now: int, window: Window | None = None, node: Sequence[str] = ()) -> list[Run]:
+def runs(store: History, now: int, window: Window | None = None, node: Sequence[str] = ()) -> list[Run]:
     """The runs, those with the newest step first.
 
     Args:
@@ -95,7 +96,7 @@ def runs(store: MetricStore, now: int, window: Window | None = None, node: Seque
     return sorted(found, key=lambda one: (-one.updated, one.run))
 
 
-def run(store: MetricStore, name: str, now: int) -> Run | None:
+def run(store: History, name: str, now: int) -> Run | None:
     """One run as it stands, or None where it has no step."""
     rows = recent(store, name)
     if rows is None:
@@ -104,9 +105,7 @@ def run(store: MetricStore, name: str, now: int) -> Run | None:
     first = store.query(SeriesQuery("training", fields=("step",), where={"run": name}, limit=1))
     started = min((int(one.time[0]) for one in first), default=int(time[0]))
     said = _said(store, name)
-    total = next(
-        (said.settings[key] for key in _TOTAL_NAMES if isinstance(said.settings.get(key), int)), None
-    )
+    total = next((said.settings[key] for key in _TOTAL_NAMES if isinstance(said.settings.get(key), int)), None)
     updated = int(time[-1])
     state: RunState = said.end or ("running" if now - updated <= _RUNNING_WITHIN_S * SECOND else "stopped")
     return Run(
@@ -129,7 +128,7 @@ class _Said:
     end: Literal["finished", "failed"] | None
 
 
-def _said(store: MetricStore, name: str) -> _Said:
+def _said(store: History, name: str) -> _Said:
     """What a run's own events say: its settings, and how it ended after its last start."""
     events: list[tuple[int, str, dict[str, Any]]] = []
     for series in store.query(SeriesQuery("runs", where={"run": name})):
@@ -148,12 +147,10 @@ def _said(store: MetricStore, name: str) -> _Said:
     return _Said(settings, end)
 
 
-def recent(store: MetricStore, name: str) -> tuple[Int64Array, dict[str, FloatArray], str] | None:
+def recent(store: History, name: str) -> tuple[Int64Array, dict[str, FloatArray], str] | None:
     """The newest rows of a run in time order: times, columns, node; None where it has no step."""
     metrics = ("epoch", "step", "training_loss", "validation_loss", "accuracy", "learning_rate")
-    query = SeriesQuery(
-        "training", fields=metrics, where={"run": name}, limit=_RECENT_ROWS, newest_first=True
-    )
+    query = SeriesQuery("training", fields=metrics, where={"run": name}, limit=_RECENT_ROWS, newest_first=True)
     series = store.query(query)
     if not series:
         return None

@@ -9,7 +9,7 @@ import numpy as np
 from tsdownsample import MinMaxDownsampler
 
 from smartlearn.core.batch import FloatArray, Int64Array
-from smartlearn.core.stores.base import MetricStore
+from smartlearn.dashboard.queries.history import History
 
 Tier: TypeAlias = Literal["10s", "1m", "1h"]
 
@@ -25,9 +25,8 @@ TIERS: Final[tuple[Tier, ...]] = ("10s", "1m", "1h")
 WIDTH: Final[dict[Tier, int]] = {"10s": 10 * SECOND, "1m": MINUTE, "1h": HOUR}
 _SPAN: Final[dict[Tier, int]] = {"10s": 2 * HOUR, "1m": 2 * DAY, "1h": 1 << 62}
 
-_WIDTHS: Final = (10 * SECOND, 30 * SECOND) + tuple(
-    minutes * MINUTE for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 10080, 43200)
-)
+_MINUTES: Final = (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 10080, 43200)
+_WIDTHS: Final = (10 * SECOND, 30 * SECOND, *(minutes * MINUTE for minutes in _MINUTES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ class Window:
         return Window(self.start - self.span, self.start)
 
 
-def tier_for(window: Window, store: MetricStore | None = None, family: str = "performance") -> Tier:
+def tier_for(window: Window, store: History | None = None, family: str = "performance") -> Tier:
     """The finest tier whose rows of the window make a line of at most about `MAX_POINTS` points.
 
     With a store, a tier whose retention is over at the window's start is passed over for a coarser one.
@@ -96,9 +95,7 @@ def gap_limit(time: Int64Array, width: int) -> int:
     return int(3 * max(width, float(np.median(np.diff(time)))))
 
 
-def with_gaps(
-    time: Int64Array, width: int, *columns: FloatArray
-) -> tuple[Int64Array, *tuple[FloatArray, ...]]:
+def with_gaps(time: Int64Array, width: int, *columns: FloatArray) -> tuple[Int64Array, *tuple[FloatArray, ...]]:
     """Put a NaN row between neighbours further apart than the gap limit, so that the line breaks there."""
     breaks = np.flatnonzero(np.diff(time) > gap_limit(time, width)) + 1
     if not len(breaks):
