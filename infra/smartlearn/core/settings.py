@@ -63,9 +63,11 @@ class RetentionSettings(_Section):
 
     raw_days: float | None = Field(None, gt=0)
     training_days: float | None = Field(None, gt=0)
+    interactions_days: float | None = Field(None, gt=0)
     panes_days: float | None = Field(None, gt=0)
     minutes_days: float | None = Field(None, gt=0)
     hours_days: float | None = Field(None, gt=0)
+    history_days: float | None = Field(None, gt=0, description="training steps, health, alerts, runs and notes")
 
 
 class StoreSettings(_Section):

@@ -1,8 +1,9 @@
 """What every metric store can do: the interface, and the columnar values that cross it.
 
 Times are int64 nanoseconds since the epoch. A point is identified by measurement + tags + time; writing the
-same point again merges its fields over the old ones, so that every writer may repeat itself. Numbers are floats;
-the fields that hold text are known by name (`is_text_field`), and a store refuses a value of the other type.
+same point again merges its fields over the old ones, so that every writer may repeat itself. Numbers are
+floats; the fields that hold text are known by name (`is_text_field`), and a store refuses a value of the other
+type. What else a point must be is written at `prepare.py`, which every store hands its points to first.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from numpy.typing import NDArray
 from smartlearn.core.batch import FloatArray, Int64Array
 
 Aggregation: TypeAlias = Literal["mean", "min", "max", "count", "sum", "last"]
-TagColumn: TypeAlias = str | None | Sequence[str | None]
-FieldColumn: TypeAlias = float | str | None | FloatArray | NDArray[np.object_] | Sequence[float | str | None]
+TagColumn: TypeAlias = str | Sequence[str | None] | None
+FieldColumn: TypeAlias = float | str | FloatArray | NDArray[np.object_] | Sequence[float | str | None] | None
 
 _TEXT_SUFFIXES = ("_sketch", "_learners", "_nonfinite")
 _TEXT_FIELDS = frozenset(
@@ -39,8 +40,8 @@ class Points:
         measurement: the measurement's name.
         time: int64 ns since the epoch, shape (n,).
         tags: a value for all rows, or one a row; None or "" where a row has no such tag.
-        fields: a value for all rows, or one a row; NaN or None where a row has no such field. A row without any
-            field is not written.
+        fields: a value for all rows, or one a row; NaN or None where a row has no such field. A row without
+            any field is not written.
     """
 
     measurement: str
@@ -73,10 +74,13 @@ class SeriesQuery:
         fields: the fields wanted; None is all. A row that has none of them is left out.
         where: tag → the value, or the values, that match; None matches a series without the tag.
         between: field → (low, high), keeps rows with low ≤ value < high.
-        every: window width in ns, aligned to the epoch; set together with `agg`. A window's row is stamped with
-            its start, empty windows are omitted, text fields take their last value (their count for `count`).
-        agg: how the rows of a window become one, per series and field.
-        group_by: merge the series that share these tags before windowing; None keeps every series apart.
+        every: window width in ns, aligned to the epoch; set together with `agg`. A window's row is stamped
+            with its start, empty windows are omitted, text fields take their last value (their count for
+            `count`).
+        agg: how the rows of a window become one, per series and field; a field without a value in the window
+            stays absent, also for `count`.
+        group_by: merge the series that share these tags before windowing; None keeps every series apart, ()
+            merges all. Without a window, rows of equal time stay separate rows.
         limit: at most so many rows a series: the newest with `newest_first`, else the oldest.
         newest_first: rows in descending time.
     """
@@ -103,7 +107,8 @@ class Series:
         tags: the series' tags (of a grouped query: the tags grouped by).
         time: int64 ns since the epoch, shape (n,).
         fields: per field a float64 array (NaN where absent) or, of text fields, an object array (None where
-            absent), shape (n,).
+            absent), shape (n,). Every field that the query named is there, also one without a value; of a
+            query that named none, those that have a value in these rows. The counts of a text field are floats.
     """
 
     measurement: str
@@ -118,8 +123,10 @@ class Series:
 class MetricStore(Protocol):
     """A place that keeps points. Calls block; one instance may be used from several threads.
 
-    Every method raises StoreUnavailable where the store does not answer (after the store's own bounded retries)
-    and StoreRejected where it answers that the request can never work.
+    Every method raises StoreUnavailable where the store does not answer (after the store's own bounded
+    retries), StoreRejected where it answers that the request can never work, and the reading ones InvalidQuery
+    where a name or a combination in the query cannot be. A write that raised may have written a part: write all
+    of it again.
     """
 
     def write(self, batch: Iterable[Points]) -> list[Refused]:
@@ -147,15 +154,15 @@ class MetricStore(Protocol):
         ...
 
     def measurements(self) -> list[str]:
-        """The names of the measurements that hold points."""
+        """The names of the measurements that hold points, sorted."""
         ...
 
     def fields(self, measurement: str) -> list[str]:
-        """The names of a measurement's fields."""
+        """The names of a measurement's fields, sorted; one whose last value was deleted may be among them."""
         ...
 
     def tag_values(self, measurement: str, tag: str) -> list[str]:
-        """The values of a tag, sorted."""
+        """The values of a tag on points that are there, sorted."""
         ...
 
     def retention(self, measurement: str) -> int | None:
@@ -163,7 +170,7 @@ class MetricStore(Protocol):
         ...
 
     def expire(self, now: int) -> None:
-        """Drop what is older than its retention at `now` (ns); a server that does it by itself does nothing."""
+        """Drop what is older than its retention at `now` (ns); a no-op where a server does it by itself."""
         ...
 
     def get_state(self, key: str) -> bytes | None:

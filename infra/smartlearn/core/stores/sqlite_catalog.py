@@ -1,0 +1,127 @@
+"""What the SQLite file holds: the series of each measurement, and the part that each field is in.
+
+A measurement's fields are spread over parts of a few columns (numbers and texts apart), each a table
+`points.<measurement>.<n>` with the primary key (series, time). A read of three fields then touches a narrow
+table however many fields the measurement has, and their number has no limit.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TypeAlias
+
+from smartlearn.core.stores.base import is_text_field
+
+PART_NUMBERS = 32
+"""Numbers in a part; fewer make reading a few fields faster, and writing many slower."""
+
+PART_TEXTS = 4
+"""Texts in a part; a sketch is some hundred bytes, and a row beyond a quarter page overflows its page."""
+
+Layout: TypeAlias = dict[str, dict[str, str]]
+
+
+@dataclass(slots=True)
+class SeriesIndex:
+    """The series of one measurement that are known so far."""
+
+    ids: dict[str, int] = field(default_factory=dict)
+    tags: dict[int, dict[str, str]] = field(default_factory=dict)
+    newest: int = 0
+
+
+def quoted(name: str) -> str:
+    """A checked name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def tags_key(tags: Mapping[str, str]) -> str:
+    """The canonical text of tags."""
+    return json.dumps(dict(sorted(tags.items())), ensure_ascii=False, separators=(",", ":"))
+
+
+class Catalog:
+    """The file's layout and series, read again when they changed. Methods are called inside a transaction.
+
+    Only what is committed is remembered: a transaction that `extend`s reads nothing afterwards, and the next
+    one does. Series are never removed and their ids ascend in the order of commits, so that what is known stays
+    true.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._layout: tuple[int, Layout] = (-1, {})
+        self._series: dict[str, SeriesIndex] = {}
+
+    def layout(self, connection: sqlite3.Connection) -> Layout:
+        """Measurement → field → part, as this transaction sees it."""
+        (version,) = connection.execute("PRAGMA schema_version").fetchone()
+        known, layout = self._layout
+        if version != known:
+            layout = {}
+            for measurement, name, part in connection.execute("SELECT measurement, field, part FROM _fields"):
+                layout.setdefault(measurement, {})[name] = part
+            self._layout = (version, layout)
+        return layout
+
+    def parts(self, connection: sqlite3.Connection, measurement: str) -> list[str]:
+        """The tables of a measurement."""
+        return sorted(set(self.layout(connection).get(measurement, {}).values()))
+
+    def series(self, connection: sqlite3.Connection, measurement: str) -> SeriesIndex:
+        """The series of a measurement."""
+        with self._lock:
+            index = self._series.setdefault(measurement, SeriesIndex())
+            newer = connection.execute(
+                "SELECT id, tags FROM _series WHERE measurement = ? AND id > ? ORDER BY id",
+                (measurement, index.newest),
+            )
+            for number, key in newer:
+                index.ids[key] = number
+                index.tags[number] = json.loads(key)
+                index.newest = number
+            return index
+
+    def extend(
+        self,
+        connection: sqlite3.Connection,
+        measurement: str,
+        fields: Iterable[str],
+        tags: Iterable[Mapping[str, str]],
+    ) -> None:
+        """Make room for fields and series, where there is none yet."""
+        connection.executemany(
+            "INSERT OR IGNORE INTO _series (measurement, tags) VALUES (?, ?)",
+            [(measurement, tags_key(each)) for each in tags],
+        )
+        placed = dict(connection.execute("SELECT field, part FROM _fields WHERE measurement = ?", (measurement,)))
+        sizes = Counter((part, is_text_field(name)) for name, part in placed.items())
+        for name in fields:
+            if name in placed:
+                continue
+            text = is_text_field(name)
+            column = f"{quoted(name)} {'TEXT' if text else 'REAL'}"
+            room = PART_TEXTS if text else PART_NUMBERS
+            part = next((part for (part, kind), size in sizes.items() if kind == text and size < room), None)
+            if part is None:
+                part = f"points.{measurement}.{len(sizes)}"
+                connection.execute(
+                    f"CREATE TABLE {quoted(part)} (_series INTEGER NOT NULL, _time INTEGER NOT NULL, "
+                    f"{column}, PRIMARY KEY (_series, _time)) WITHOUT ROWID"
+                )
+            else:
+                connection.execute(f"ALTER TABLE {quoted(part)} ADD COLUMN {column}")
+            sizes[part, text] += 1
+            placed[name] = part
+            connection.execute("INSERT INTO _fields VALUES (?, ?, ?)", (measurement, name, part))
+
+    def forget(self, connection: sqlite3.Connection, measurement: str) -> None:
+        """Drop the tables of a measurement."""
+        for part in self.parts(connection, measurement):
+            connection.execute(f"DROP TABLE {quoted(part)}")
+        connection.execute("DELETE FROM _fields WHERE measurement = ?", (measurement,))
