@@ -33,7 +33,6 @@ _TAKE_MESSAGES: Final = 2000
 _TAKE_S: Final = 0.1
 _FLUSH_S: Final = 0.25
 _FLUSH_ROWS: Final = 20_000
-_BEAT_S: Final = 0.5
 
 # A store or broker that is away for longer than this is somebody's work: the worker stops, and reads again when it
 # is started again.
@@ -43,7 +42,7 @@ _RETRY_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 _LOG_APPEND_TIME: Final = 1
 
 
-def create_app(kafka: KafkaSettings, data_dir: str) -> AppT:
+def create_app(kafka: KafkaSettings, data_dir: str) -> faust.App:
     """The Faust app, with the group timeouts that let a worker join and leave within seconds."""
     servers = (kafka.bootstrap_servers or "").replace(",", ";")
     broker = ";".join(f"kafka://{server}" for server in servers.split(";"))
@@ -108,7 +107,7 @@ class WorkerLanes:
         async for events in stream.noack_take(_TAKE_MESSAGES, within=_TAKE_S):
             await self._assignment_settled()
             async with self._locks[topic]:
-                records = self._records(events)
+                records = self._records(cast("Sequence[EventT[Any]]", events))
                 now = time.time()
                 batches = lane.receive(records, now)
                 self._live.update(batches, round(now * 1e6))
@@ -139,6 +138,15 @@ class WorkerLanes:
         for topic, numbers in _by_topic(partitions).items():
             async with self._locks[topic]:
                 await asyncio.to_thread(self._lanes[topic].revoke, numbers)
+
+    async def close(self) -> None:
+        """Store what was taken in, once and without insisting: what fails is read again."""
+        for topic, lane in self._lanes.items():
+            async with self._locks[topic]:
+                try:
+                    await self._commit(topic, await asyncio.to_thread(lane.flush, time.time()))
+                except (StoreUnavailable, BrokerUnavailable) as error:
+                    logger.warning("%s: %s; what was not stored is read again", topic, error)
 
     def beat(self) -> None:
         """Send the heartbeat with what moved since the last one."""
@@ -180,6 +188,9 @@ class WorkerLanes:
         lane = self._lanes[topic]
         offsets = await self._retry(topic, lambda: lane.flush(time.time()))
         self._flushed[topic] = time.monotonic()
+        await self._commit(topic, offsets)
+
+    async def _commit(self, topic: str, offsets: Mapping[int, int]) -> None:
         if offsets:
             consumer = cast("Consumer", self._app.consumer)
             await consumer._commit({TP(topic, number): at for number, at in offsets.items()})  # noqa: SLF001

@@ -6,12 +6,12 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import faust
 import mode.loop
 from faust.streams import Stream
-from faust.types import AppT
+from faust.types import TP, AppT, StreamT
 
 from smartlearn.core.errors import SmartLearnError
 from smartlearn.core.settings import Settings, load_settings
@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 # What is still on its way when a worker ends gets so long.
 _CLOSE_S = 2.0
+# A lane is flushed a few times a second, a viewer sees a value at most half a second old.
+_FLUSH_CHECK_S = 0.1
+_BEAT_S = 0.5
 
 
 def run(settings: Settings, name: str) -> None:
@@ -48,18 +51,20 @@ def run(settings: Settings, name: str) -> None:
 
     @app.on_before_shutdown.connect
     async def _close(*_args: object, **_kwargs: object) -> None:
+        await workers.close()
         publisher.close(_CLOSE_S)
 
     worker = faust.Worker(app, loglevel=logging.WARNING, quiet=True, redirect_stdouts=False)
+    worker.spinner = None
     worker.execute_from_commandline()
 
 
-def _declare(app: AppT, workers: WorkerLanes, topics: Mapping[str, int]) -> None:
+def _declare(app: faust.App, workers: WorkerLanes, topics: Mapping[str, int]) -> None:
     """Attach one agent a topic, the flush and beat timers, and the hand-over of partitions."""
 
     def agent(topic: str) -> None:
-        async def consume(stream: Stream[bytes]) -> None:
-            await workers.consume(topic, stream)
+        async def consume(stream: StreamT[Any]) -> None:
+            await workers.consume(topic, cast("Stream[bytes]", stream))
 
         channel = app.topic(
             topic, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw", acks=False
@@ -69,21 +74,27 @@ def _declare(app: AppT, workers: WorkerLanes, topics: Mapping[str, int]) -> None
     for topic in topics:
         agent(topic)
 
-    @app.timer(interval=0.1, name="flush")
     async def flush() -> None:
-        await workers.flush_due()
+        while not app.should_stop:
+            await workers.flush_due()
+            await app.sleep(_FLUSH_CHECK_S)
 
-    @app.timer(interval=0.5, name="beat")
     async def beat() -> None:
-        workers.beat()
+        while not app.should_stop:
+            workers.beat()
+            await app.sleep(_BEAT_S)
 
-    @app.on_partitions_assigned.connect
-    async def assigned(_app: Any, *args: Any, **_kwargs: Any) -> None:
-        await workers.assigned(args[0])
+    async def assigned(_app: AppT, assigned: set[TP], **_kwargs: Any) -> None:
+        await workers.assigned(assigned)
 
-    @app.on_partitions_revoked.connect
-    async def revoked(_app: Any, *args: Any, **_kwargs: Any) -> None:
-        await workers.revoked(args[0])
+    async def revoked(_app: AppT, revoked: set[TP], **_kwargs: Any) -> None:
+        await workers.revoked(revoked)
+
+    app.task(flush)
+    app.task(beat)
+    # mode types a receiver more narrowly than it calls one.
+    app.on_partitions_assigned.connect(cast("Any", assigned))
+    app.on_partitions_revoked.connect(cast("Any", revoked))
 
 
 def main() -> None:
