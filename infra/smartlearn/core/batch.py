@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -30,6 +30,12 @@ class Kind(StrEnum):
 
 IMPORT_SOURCE = "import"
 """The source of every imported row."""
+
+DEMO_SOURCE = "demo"
+"""The source of every row of the demo; like an imported one it has a place, since it is made again at each start."""
+
+PLACED_SOURCES = frozenset({IMPORT_SOURCE, DEMO_SOURCE})
+"""The sources whose batches have places instead of a boot and a seq."""
 
 EXTERNAL_SOURCE = "external"
 """The source of every event that came as a row, without an envelope."""
@@ -70,3 +76,21 @@ class Batch:
     def imported(self) -> bool:
         """Whether the rows came from a file: then their panes are computed from the store."""
         return self.seq is None
+
+    def rows(self, start: int, stop: int) -> Batch:
+        """The batch of the rows [start, stop), each with the identity it has here."""
+        if start == 0 and stop == len(self):
+            return self
+        part = slice(start, stop)
+        return replace(
+            self,
+            timestamp=self.timestamp[part],
+            numbers={name: column[part] for name, column in self.numbers.items()},
+            texts={
+                name: column if isinstance(column, str) else column[part]
+                for name, column in self.texts.items()
+            },
+            nonfinite={name: codes[part] for name, codes in self.nonfinite.items()},
+            seq=None if self.seq is None else self.seq + start,
+            place=None if self.place is None else self.place[part],
+        )

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from smartlearn.core.batch import (
     EXTERNAL_SOURCE,
-    IMPORT_SOURCE,
     NONFINITE_NAMES,
+    PLACED_SOURCES,
     Batch,
     FloatArray,
     Int64Array,
@@ -82,7 +82,7 @@ def _decode_row(event: dict[str, Any], kind: Kind, boot: str, offset: int) -> Ba
             fail(name, 0, 1, "must not be a list in a single event")
         if name.startswith(METRIC_PREFIX):
             fail_unknown([name], layout.event)
-    if metrics:
+    if metrics is not None:
         _add_metrics(event, metrics)
     numbers, texts = to_columns(kind, event, 1)
     return Batch(
@@ -161,20 +161,19 @@ def _envelope_label(message: dict[str, Any], name: str) -> str:
     return str(value)
 
 
-def _identity(
-    message: dict[str, Any], source: str, rows: int
-) -> tuple[str | None, int | None, Int64Array | None]:
+def _identity(message: dict[str, Any], source: str, rows: int) -> tuple[str | None, int | None, Int64Array | None]:
     """The boot and seq of a producer's batch, or the places of an imported one."""
     seq, place = message.get("seq"), message.get("place")
-    if source != IMPORT_SOURCE:
+    if source not in PLACED_SOURCES:
         if place is not None:
-            raise InvalidMessage(f"only a batch of the source {IMPORT_SOURCE} has place", field="place")
+            sources = " or ".join(sorted(PLACED_SOURCES))
+            raise InvalidMessage(f"only a batch of the source {sources} has place", field="place")
         if type(seq) is not int or not 0 <= seq < 2**63 - rows:
             reason = f"seq must be a whole number from 0 to 2**63, not {described(seq)}"
             raise InvalidMessage(reason, field="seq")
         return _envelope_label(message, "boot"), seq, None
     if seq is not None or message.get("boot") is not None:
-        raise InvalidMessage(f"a batch of the source {IMPORT_SOURCE} has neither boot nor seq", field="seq")
+        raise InvalidMessage(f"a batch of the source {source} has neither boot nor seq", field="seq")
     if type(place) is not list:
         raise InvalidMessage(f"place must be a list of whole numbers, not {described(place)}", field="place")
     check_length("place", place, rows)

@@ -12,7 +12,8 @@ _TYPE_NAMES = {str: "a text", bool: "a boolean", list: "a list", dict: "an objec
 
 def shown(name: str) -> str:
     """A field's name as a sentence shows it: printable ASCII of bounded length."""
-    return ascii(name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 3] + "...")[1:-1]
+    text = ascii(name[: _LONGEST_NAME + 1])[1:-1]
+    return text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 3] + "..."
 
 
 def described(value: object) -> str:
@@ -29,7 +30,8 @@ def fail(field: str, row: int, rows: int, what: str) -> NoReturn:
         InvalidMessage: always.
     """
     where = f" in row {row}" if rows > 1 else ""
-    raise InvalidMessage(f"{shown(field)}{where} {what}", field=field, row=row)
+    name = shown(field)
+    raise InvalidMessage(f"{name}{where} {what}", field=name, row=row)
 
 
 def check_length(field: str, column: list[Any], rows: int) -> None:
@@ -39,5 +41,5 @@ def check_length(field: str, column: list[Any], rows: int) -> None:
         InvalidMessage: it is shorter or longer.
     """
     if len(column) != rows:
-        reason = f"{shown(field)} has {len(column)} values where timestamp has {rows}"
-        raise InvalidMessage(reason, field=field)
+        name = shown(field)
+        raise InvalidMessage(f"{name} has {len(column)} values where timestamp has {rows}", field=name)

@@ -27,9 +27,7 @@ def _offset(boot: str, key: str) -> int:
 
 def free_range(timestamp: Int64Array) -> Int64Array:
     """How many ns below each event time (µs, shape (n,)) are free by its resolution: 10⁹, 10⁶ or 10³."""
-    return np.where(
-        timestamp % 1_000_000 == 0, 1_000_000_000, np.where(timestamp % 1000 == 0, 1_000_000, 1000)
-    )
+    return np.where(timestamp % 1_000_000 == 0, 1_000_000_000, np.where(timestamp % 1000 == 0, 1_000_000, 1000))
 
 
 def stored_time(batch: Batch) -> tuple[Int64Array, FloatArray]:

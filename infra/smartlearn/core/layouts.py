@@ -132,7 +132,9 @@ def to_columns(kind: Kind, data: Mapping[str, Any], rows: int) -> tuple[Numbers,
         elif name in known:
             numeric[name] = column
         elif name in checks:
-            texts[name] = to_text(name, column, checks[name], rows, required=name in required)
+            text = to_text(name, column, checks[name], rows, required=name in required)
+            if text is not None:
+                texts[name] = text
         else:
             others[name] = column
     if others or layout.payload:
@@ -141,7 +143,7 @@ def to_columns(kind: Kind, data: Mapping[str, Any], rows: int) -> tuple[Numbers,
         if name not in numeric and name not in texts:
             raise InvalidMessage(f"{layout.event} must have {name}", field=name)
     numbers = to_numbers(kind, numeric, rows)
-    if kind is Kind.PERFORMANCE and len(numbers.gaps) == len(numbers.values):
+    if kind is Kind.PERFORMANCE and len(numbers.gaps) >= len(numbers.values):
         _require_values(numbers, rows)
     return numbers, texts
 
@@ -161,14 +163,12 @@ def _take_others(
     if unknown:
         fail_unknown(unknown, layout.event)
     if len(others) > MAX_METRICS:
-        raise InvalidMessage(
-            f"{layout.event} may have {MAX_METRICS} metrics, and has {len(others)}", field="metrics"
-        )
+        raise InvalidMessage(f"{layout.event} may have {MAX_METRICS} metrics, and has {len(others)}", field="metrics")
     for name, column in others.items():
         metric = name[len(METRIC_PREFIX) :]
         reason = metric_fault(metric)
         if reason is not None:
-            raise InvalidMessage(f"the metric {shown(metric)!r} {reason}", field=name)
+            raise InvalidMessage(f"the metric {shown(metric)!r} {reason}", field=shown(name))
         if column is not None:
             numeric[metric] = column
 
@@ -179,11 +179,10 @@ def fail_unknown(names: Iterable[str], what: str) -> NoReturn:
     Raises:
         InvalidMessage: always.
     """
-    found = sorted(names)
+    found = [shown(name) for name in sorted(names)]
     rest = f" and {len(found) - 5} more" if len(found) > 5 else ""
-    listed = ", ".join(shown(name) for name in found[:5])
     word = "field" if len(found) == 1 else "fields"
-    raise InvalidMessage(f"{what} has no {word} {listed}{rest}", field=found[0])
+    raise InvalidMessage(f"{what} has no {word} {', '.join(found[:5])}{rest}", field=found[0])
 
 
 def _require_values(numbers: Numbers, rows: int) -> None:

@@ -41,9 +41,7 @@ def masked(value: bytes | None, allow: Collection[str]) -> bytes:
     columns = message.get("columns")
     if type(columns) is not dict:
         return orjson.dumps(_fields(message, allow))
-    envelope = {
-        shown(name): _envelope_value(name, part) for name, part in message.items() if name != "columns"
-    }
+    envelope = {shown(name): _envelope_value(name, part) for name, part in message.items() if name != "columns"}
     return orjson.dumps(envelope | {"columns": _fields(columns, allow)})
 
 

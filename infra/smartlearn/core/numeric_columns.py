@@ -39,7 +39,7 @@ class Numbers(NamedTuple):
     Attributes:
         values: per field a float64 array of shape (n,), NaN where absent or not finite.
         nonfinite: per field that has any, int8 codes of shape (n,).
-        gaps: the fields in which some row has no value.
+        gaps: the fields in which some row has no value, also those that were left out since none has any.
     """
 
     values: dict[str, FloatArray]
@@ -90,7 +90,11 @@ def to_numbers(kind: Kind, columns: Mapping[str, Any], rows: int) -> Numbers:
         _refuse_booleans(columns, matrix)
     for name in WHOLE_FIELDS & columns.keys():
         _require_whole(name, matrix[names.index(name)], name in nonfinite)
-    return Numbers(dict(zip(names, matrix, strict=True)), nonfinite, frozenset(gaps))
+    fields = dict(zip(names, matrix, strict=True))
+    for name in gaps:
+        if name not in nonfinite and np.isnan(fields[name]).all():
+            del fields[name]
+    return Numbers(fields, nonfinite, frozenset(gaps))
 
 
 def _append(buffer: array[float], name: str, column: Any, rows: int) -> None:
@@ -142,9 +146,7 @@ def _mixed(name: str, values: list[Any], rows: int, nonfinite: dict[str, NDArray
     return np.array(numbers, dtype=np.float64)
 
 
-def _fail_outside(
-    kind: Kind, names: tuple[str, ...], matrix: FloatArray, outside: NDArray[np.bool_]
-) -> NoReturn:
+def _fail_outside(kind: Kind, names: tuple[str, ...], matrix: FloatArray, outside: NDArray[np.bool_]) -> NoReturn:
     at, row = (int(i) for i in np.argwhere(outside)[0])
     low, high = NUMERIC_FIELDS[kind].get(names[at], METRIC_BOUNDS)
     if high == LARGEST:

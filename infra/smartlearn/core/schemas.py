@@ -19,7 +19,7 @@ from annotated_types import Ge, Le
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.types import StringConstraints
 
-from smartlearn.core.batch import IMPORT_SOURCE, Kind
+from smartlearn.core.batch import DEMO_SOURCE, IMPORT_SOURCE, Kind
 from smartlearn.core.stores.base import is_text_field
 
 MAX_ROWS = 10_000
@@ -69,9 +69,7 @@ def _utc(value: datetime) -> datetime:
 NonFinite: TypeAlias = Literal["NaN", "Infinity", "-Infinity"]
 RunType: TypeAlias = Literal["start", "settings", "checkpoint", "end"]
 Timestamp: TypeAlias = Annotated[datetime, AfterValidator(_utc)]
-Label: TypeAlias = Annotated[
-    str, StringConstraints(min_length=1, max_length=MAX_LABEL, pattern=LABEL_PATTERN)
-]
+Label: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LABEL, pattern=LABEL_PATTERN)]
 Pseudonym: TypeAlias = Annotated[str, StringConstraints(pattern=PSEUDONYM_PATTERN)]
 MetricName: TypeAlias = Annotated[str, StringConstraints(pattern=METRIC_PATTERN)]
 
@@ -169,13 +167,13 @@ class BatchEnvelope(Message):
 
     v: Literal[1] = 1
     kind: Kind
-    source: Label = Field(description=f"who sends; `{IMPORT_SOURCE}` for every import")
+    source: Label = Field(description=f"who sends; `{IMPORT_SOURCE}` for every import, `{DEMO_SOURCE}` for the demo")
     boot: Label | None = Field(None, description="the sender's start")
     seq: Annotated[int, Ge(0), Le(2**63 - 1)] | None = Field(
         None, description="the number of the first row, per source, boot and key"
     )
     place: Annotated[list[Annotated[int, Ge(0), Le(2**63 - 1)]], Field(max_length=MAX_ROWS)] | None = Field(
-        None, description="of an import: the number that fills the digits below each time's resolution"
+        None, description="of an import and of the demo: the number that fills the digits below each time's resolution"
     )
     columns: dict[str, Any]
 
@@ -299,12 +297,8 @@ TRAINING_FIELDS: Mapping[str, Bounds] = _numeric_fields(TrainingEvent)
 INTERACTION_FIELDS: Mapping[str, Bounds] = _numeric_fields(InteractionEvent)
 """Numeric field → (lowest, highest) of an interaction."""
 
-NUMERIC_FIELDS: Mapping[Kind, Mapping[str, Bounds]] = {
-    kind: _numeric_fields(event) for kind, event in EVENT_OF.items()
-}
-REQUIRED_FIELDS: Mapping[Kind, frozenset[str]] = {
-    kind: _required_fields(event) for kind, event in EVENT_OF.items()
-}
+NUMERIC_FIELDS: Mapping[Kind, Mapping[str, Bounds]] = {kind: _numeric_fields(event) for kind, event in EVENT_OF.items()}
+REQUIRED_FIELDS: Mapping[Kind, frozenset[str]] = {kind: _required_fields(event) for kind, event in EVENT_OF.items()}
 WHOLE_FIELDS = frozenset({"epoch", "step"})
 """Numeric fields that hold whole numbers."""
 

@@ -68,8 +68,11 @@ def run_type_fault(value: object) -> str | None:
     return "must be start, settings, checkpoint or end"
 
 
-def to_text(name: str, column: object, check: Check, rows: int, *, required: bool) -> TextColumn:
-    """Validate a text column: one value for all rows, or a list of n; where all are equal, one is returned.
+def to_text(name: str, column: object, check: Check, rows: int, *, required: bool) -> TextColumn | None:
+    """Validate a text column: one value for all rows, or a list of n.
+
+    Returns:
+        One text where all rows have the same, None where none has any, else an object array of shape (n,).
 
     Raises:
         InvalidMessage: `check` refuses a value, or it is null where one is required.
@@ -87,8 +90,8 @@ def to_text(name: str, column: object, check: Check, rows: int, *, required: boo
     for value in distinct:
         if (required or value is not None) and check(value) is not None:
             _fail_text(name, column, check, required=required)
-    if len(distinct) == 1 and None not in distinct:
-        return str(column[0])
+    if len(distinct) == 1:
+        return None if column[0] is None else str(column[0])
     return np.array(column, dtype=np.object_)
 
 

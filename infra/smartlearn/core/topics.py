@@ -121,9 +121,7 @@ def _partition_counts(admin: AdminClient, kafka: KafkaSettings) -> dict[str, int
     try:
         metadata = admin.list_topics(timeout=REQUEST_TIMEOUT_S)
     except KafkaException as error:
-        raise BrokerUnavailable(
-            f"no Kafka broker answers at {kafka.bootstrap_servers}: check that it runs"
-        ) from error
+        raise BrokerUnavailable(f"no Kafka broker answers at {kafka.bootstrap_servers}: check that it runs") from error
     return {name: len(topic.partitions) for name, topic in metadata.topics.items() if topic.error is None}
 
 
@@ -141,8 +139,7 @@ def ensure_topics(kafka: KafkaSettings) -> list[str]:
     if not missing:
         return []
     requests = [
-        NewTopic(topic.name, topic.partitions, kafka.replication, config=dict(topic.config))
-        for topic in missing
+        NewTopic(topic.name, topic.partitions, kafka.replication, config=dict(topic.config)) for topic in missing
     ]
     created = []
     for name, future in admin.create_topics(requests, request_timeout=REQUEST_TIMEOUT_S).items():
