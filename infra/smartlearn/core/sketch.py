@@ -39,8 +39,8 @@ _LOG_MIDDLE = math.log(2.0 / (1.0 + _GAMMA))
 _CODE_MASK = (1 << CODE_BITS) - 1
 _LARGEST = float(np.finfo(np.float64).max)
 
-# The text form is a letter for the width of a cell and base64 of little-endian cells `code | (count - 1) <<
-# 18`.
+# The text form is a letter for the width of a cell, and base64 of little-endian cells
+# `code | (count - 1) << 18`: 4 bytes up to 16,384 values in every bucket, 8 bytes up to 2^45.
 _NARROW, _WIDE = "a", "b"
 _NARROW_COUNT = 1 << (32 - CODE_BITS)
 
