@@ -62,9 +62,7 @@ def heartbeats(kafka: KafkaSettings, within_s: float) -> Iterator[Heartbeat]:
         consumer.close()
 
 
-def newest_heartbeats(
-    kafka: KafkaSettings, within_s: float, expected: int | None = None
-) -> dict[str, Heartbeat]:
+def newest_heartbeats(kafka: KafkaSettings, within_s: float, expected: int | None = None) -> dict[str, Heartbeat]:
     """Worker → its newest heartbeat; returns early once `expected` workers have been heard."""
     found: dict[str, Heartbeat] = {}
     for heartbeat in heartbeats(kafka, within_s):

@@ -59,9 +59,7 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911  one a kind of end
     except typer.Abort:
         return _fail("nothing was done", ExitCode.FAILED)
     except SmartLearnError as error:
-        return _fail(
-            str(error), next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAILED)
-        )
+        return _fail(str(error), next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAILED))
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from enum import StrEnum
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,16 +14,11 @@ import typer
 from smartlearn.core.errors import StackError
 from smartlearn.core.settings import Settings, load_settings
 from smartlearn.core.stack import StackRecord
+from smartlearn.core.stores import open_store
+from smartlearn.core.stores.base import MetricStore
 from smartlearn.ops.local.datadir import running_stack
-
-
-class Format(StrEnum):
-    """How a command prints its result."""
-
-    TABLE = "table"
-    JSON = "json"
-    CSV = "csv"
-
+from smartlearn.ops.render import Format
+from smartlearn.ops.timespan import Span, parse_span
 
 DataDir = Annotated[
     Path | None,
@@ -56,6 +53,25 @@ def connected(data_dir: Path | None) -> tuple[Settings, StackRecord | None]:
     return settings.model_copy(update={"kafka": settings.kafka.model_copy(update=update)}), record
 
 
+@contextmanager
+def stored(settings: Settings) -> Iterator[MetricStore]:
+    """The store of the settings, closed afterwards.
+
+    Raises:
+        StackError: it is a file, and there is none.
+    """
+    if settings.store.kind == "sqlite" and not settings.sqlite_path.exists():
+        raise StackError(
+            f"nothing is stored in {settings.data_dir}: start a stack with `smartlearn up`, "
+            "or give the --data-dir of one"
+        )
+    store = open_store(settings)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
 def require_broker(settings: Settings) -> Settings:
     """The settings, if they name a broker.
 
@@ -68,6 +84,11 @@ def require_broker(settings: Settings) -> Settings:
             "or name a broker in SMARTLEARN_KAFKA__BOOTSTRAP_SERVERS"
         )
     return settings
+
+
+def span_of(last: str | None, start: str | None, stop: str | None) -> Span:
+    """The part of time that the options name, as of now."""
+    return parse_span(last, start, stop, time.time_ns())
 
 
 def pass_to_services(settings: Settings) -> None:

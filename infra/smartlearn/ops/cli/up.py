@@ -24,9 +24,7 @@ def up(
     demo: Annotated[bool, typer.Option("--demo", help="Fill in 24 h of demo history, and go on.")] = False,
     no_agent: Annotated[bool, typer.Option("--no-agent", help="Do not measure this machine.")] = False,
     workers: Annotated[int, typer.Option(min=1, max=48, help="How many workers.")] = 1,
-    host: Annotated[
-        str | None, typer.Option(help="Where the dashboard listens.", show_default="127.0.0.1")
-    ] = None,
+    host: Annotated[str | None, typer.Option(help="Where the dashboard listens.", show_default="127.0.0.1")] = None,
     port: Annotated[
         int | None,
         typer.Option(
@@ -43,17 +41,7 @@ def up(
 ) -> None:
     """Start the stack on this machine, and keep it running until Ctrl-C."""
     settings = settings_of(data_dir)
-    host = host or settings.dashboard.host
-    if not is_loopback(host):
-        if not allow_remote:
-            raise SettingsError(
-                f"host {host} can be reached from other machines, and the dashboard asks for no password; "
-                "give --allow-remote if that is what you want"
-            )
-        warn(
-            f"the dashboard listens on {host}: whoever reaches this machine can read every metric and the "
-            "learners' pseudonyms; nobody is asked for a password. The broker stays on loopback."
-        )
+    host = check_host(host or settings.dashboard.host, allow_remote=allow_remote)
     require_services()
     plan = Plan(settings, workers=workers, agent=not no_agent, demo=demo, host=host, port=port)
     raise typer.Exit(asyncio.run(_run(plan)))
@@ -61,6 +49,26 @@ def up(
 
 async def _run(plan: Plan) -> int:
     return await Stack(plan, say=typer.echo, warn=warn).run()
+
+
+def check_host(host: str, *, allow_remote: bool) -> str:
+    """The address, if the dashboard may listen on it; warns where others reach it.
+
+    Raises:
+        SettingsError: other machines reach it, and nobody said that they may.
+    """
+    if is_loopback(host):
+        return host
+    if not allow_remote:
+        raise SettingsError(
+            f"host {host} can be reached from other machines, and the dashboard asks for no password; "
+            "give --allow-remote if that is what you want"
+        )
+    warn(
+        f"the dashboard listens on {host}: whoever reaches this machine can read every metric and the learners' "
+        "pseudonyms, nobody is asked for a password; the broker and the store stay on loopback"
+    )
+    return host
 
 
 def warn(sentence: str) -> None:

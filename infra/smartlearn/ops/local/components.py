@@ -56,9 +56,7 @@ class Components:
         async def ready() -> bool:
             return await accepts(self._reachable_host, self.port)
 
-        return Program(
-            "dashboard", _python("smartlearn.dashboard"), self.environment, ready=ready, grace_s=1.0
-        )
+        return Program("dashboard", _python("smartlearn.dashboard"), self.environment, ready=ready, grace_s=1.0)
 
     def agent(self) -> Program:
         """The node agent of this machine."""

@@ -36,8 +36,7 @@ class DataDirLock:
             descriptor = os.open(self._data_dir / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StackError(
-                f"the data directory {self._data_dir} cannot be used: {error.strerror}; "
-                "give another with --data-dir"
+                f"the data directory {self._data_dir} cannot be used: {error.strerror}; give another with --data-dir"
             ) from error
         deadline = time.monotonic() + LOCK_PATIENCE_S
         while not _lock(descriptor, fcntl.LOCK_EX):

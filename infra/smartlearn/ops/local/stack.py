@@ -128,9 +128,7 @@ class Stack:
         elif port == 0:
             port = ports.any_free(host)
         elif not ports.take(port, host):
-            raise StackError(
-                f"port {port} is in use on {host}; give another with --port, or 0 for any free one"
-            )
+            raise StackError(f"port {port} is in use on {host}; give another with --port, or 0 for any free one")
         self._components.port = port
         if self._embedded:
             self._new_epoch(f"127.0.0.1:{ports.any_free()}")

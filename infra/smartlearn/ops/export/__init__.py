@@ -1,0 +1,1 @@
+"""Stored events as files: the original's JSON, CSV and Parquet."""

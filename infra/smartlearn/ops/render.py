@@ -1,0 +1,100 @@
+"""Rows as a table for people, JSON or CSV for programs, on stdout."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from itertools import islice
+from typing import Any, TextIO
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from smartlearn.ops.texts import short_number
+
+TABLE_ROWS = 500
+"""A table for people ends here; whoever wants all of them wants JSON or CSV."""
+
+_PIPED_WIDTH = 240
+
+
+class Format(StrEnum):
+    """How a command prints its result."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+def console(stream: TextIO | None = None) -> Console:
+    """A console on stdout that does not fold tables where there is no terminal."""
+    stream = stream or sys.stdout
+    width = None if stream.isatty() else _PIPED_WIDTH
+    return Console(file=stream, width=width, highlight=False, soft_wrap=False)
+
+
+def print_json(value: Any) -> None:
+    """A value as indented JSON."""
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def print_rows(rows: Iterable[Mapping[str, Any]], output: Format, *, columns: Sequence[str] | None = None) -> None:
+    """Print rows: as an array with a row a line, with a header line, or as a table.
+
+    Args:
+        rows: values by column; JSON is written as they come.
+        output: how.
+        columns: the columns of CSV and table, in order; None is those of the rows, as they first appear.
+    """
+    if output is Format.JSON:
+        _print_array(rows)
+        return
+    kept = list(rows)
+    names = list(columns) if columns is not None else list(dict.fromkeys(name for row in kept for name in row))
+    if output is Format.CSV:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([_plain(row.get(name)) for name in names] for row in kept)
+    else:
+        _print_table(kept, names)
+
+
+def _print_array(rows: Iterable[Mapping[str, Any]]) -> None:
+    """An array with a row a line, written in pieces."""
+    iterator = iter(rows)
+    before = "[\n"
+    while piece := list(islice(iterator, 1000)):
+        sys.stdout.write(before + ",\n".join(orjson.dumps(row).decode() for row in piece))
+        before = ",\n"
+    sys.stdout.write("[]\n" if before == "[\n" else "\n]\n")
+
+
+def _print_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
+    if not rows:
+        console(sys.stderr).print("nothing found")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        numeric = all(isinstance(row.get(name), int | float | None) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=True)
+    for row in rows[:TABLE_ROWS]:
+        table.add_row(*(_readable(row.get(name)) for name in names))
+    console().print(table)
+    if len(rows) > TABLE_ROWS:
+        console(sys.stderr).print(f"… and {len(rows) - TABLE_ROWS:,} more rows; --format json or csv gives all of them")
+
+
+def _readable(value: Any) -> Text:
+    if value is None:
+        return Text("–", style="dim")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return Text(str(value))
+    return Text(short_number(value))
+
+
+def _plain(value: Any) -> Any:
+    return "" if value is None else orjson.dumps(value).decode() if isinstance(value, dict | list) else value
