@@ -69,11 +69,19 @@ def matches(tags: Mapping[str, str], where: Mapping[str, str | tuple[str, ...] |
     return True
 
 
-def group_of(tags: Mapping[str, str], group_by: tuple[str, ...] | None) -> dict[str, str]:
-    """The tags of the group that a series belongs to."""
+def grouped(
+    series: Sequence[Mapping[str, str]], group_by: tuple[str, ...] | None
+) -> tuple[Int64Array, list[dict[str, str]]]:
+    """The key of the group that each series belongs to, and the tags of each group."""
     if group_by is None:
-        return dict(tags)
-    return {name: tags[name] for name in sorted(group_by) if name in tags}
+        return np.arange(len(series), dtype=np.int64), [dict(tags) for tags in series]
+    names = sorted(group_by)
+    groups: dict[tuple[tuple[str, str], ...], int] = {}
+    keys = np.empty(len(series), dtype=np.int64)
+    for row, tags in enumerate(series):
+        group = tuple((name, tags[name]) for name in names if name in tags)
+        keys[row] = groups.setdefault(group, len(groups))
+    return keys, [dict(group) for group in groups]
 
 
 def tags_order(tags: Mapping[str, str]) -> list[tuple[str, str]]:

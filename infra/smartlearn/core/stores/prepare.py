@@ -65,14 +65,17 @@ class Prepared:
 
     def rows(self, start: int, stop: int) -> Prepared:
         """The rows from `start` to before `stop`."""
-        part = slice(start, stop)
+        return self.where(slice(start, stop))
+
+    def where(self, rows: slice | Mask) -> Prepared:
+        """Some of the rows."""
         return Prepared(
             self.measurement,
             self.tags,
-            self.series[part],
-            self.time[part],
-            {name: column[part] for name, column in self.numbers.items()},
-            {name: column[part] for name, column in self.texts.items()},
+            self.series[rows],
+            self.time[rows],
+            {name: column[rows] for name, column in self.numbers.items()},
+            {name: column[rows] for name, column in self.texts.items()},
         )
 
 

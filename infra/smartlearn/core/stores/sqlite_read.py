@@ -6,23 +6,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from smartlearn.core.batch import Int64Array
 from smartlearn.core.stores.base import Aggregation, Series, SeriesQuery, is_text_field
-from smartlearn.core.stores.frames import (
-    Column,
-    Frame,
-    group_of,
-    join,
-    matches,
-    regroup,
-    tags_order,
-    to_series,
-)
+from smartlearn.core.stores.frames import Column, Frame, grouped, join, matches, regroup, tags_order, to_series
 from smartlearn.core.stores.sqlite_catalog import Catalog, quoted
 
 _AGGREGATES: dict[Aggregation, str] = {
@@ -89,7 +80,7 @@ def _select(connection: sqlite3.Connection, catalog: Catalog, query: SeriesQuery
     if not found:
         return None
     ids = [number for _, number in sorted(found)]
-    groups, tags = _group([index.tags[number] for number in ids], query.group_by)
+    groups, tags = grouped([index.tags[number] for number in ids], query.group_by)
     parts: dict[str, list[str]] = {}
     for name, part in wanted.items():
         parts.setdefault(part, []).append(name)
@@ -101,24 +92,6 @@ def _select(connection: sqlite3.Connection, catalog: Catalog, query: SeriesQuery
         between.setdefault(placed[name], []).append((name, low, high))
     whole = {part for part, fields in parts.items() if len(fields) == sizes[part]}
     return _Selection(ids, groups, tags, parts, whole, between)
-
-
-def _group(
-    series: Sequence[Mapping[str, str]], group_by: tuple[str, ...] | None
-) -> tuple[Int64Array, list[dict[str, str]]]:
-    if group_by is None:
-        return np.arange(len(series), dtype=np.int64), [dict(tags) for tags in series]
-    groups: list[dict[str, str]] = []
-    numbering: dict[tuple[tuple[str, str], ...], int] = {}
-    keys = np.empty(len(series), dtype=np.int64)
-    for row, tags in enumerate(series):
-        group = group_of(tags, group_by)
-        key = tuple(group.items())
-        if key not in numbering:
-            numbering[key] = len(groups)
-            groups.append(group)
-        keys[row] = numbering[key]
-    return keys, groups
 
 
 def _conditions(
