@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.types import StringConstraints
 
 from smartlearn.core.batch import DEMO_SOURCE, IMPORT_SOURCE, Kind
+from smartlearn.core.names import METRIC_PATTERN, Label, MetricName
 from smartlearn.core.stores.base import is_text_field
 
 MAX_ROWS = 10_000
@@ -30,9 +31,6 @@ MAX_METRICS = 200
 
 MAX_MESSAGE_BYTES = 6 * 1024 * 1024
 """The largest value the topics take."""
-
-MAX_LABEL = 200
-"""Characters of a node, a run, a subject and the like."""
 
 MAX_TEXT = 10_000
 """Characters of an annotation's text."""
@@ -51,9 +49,7 @@ FIRST_TIME_US = 0
 LAST_TIME_US = 7_258_118_400_000_000
 """2200-01-01T00:00:00Z, exclusive: below it µs are exact as float64 and ns fit int64."""
 
-LABEL_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 PSEUDONYM_PATTERN = r"^p1_[0-9a-f]{8}_[0-9a-f]{32}$"
-METRIC_PATTERN = r"^[a-z][a-z0-9_]{0,63}$"
 
 METRIC_PREFIX = "metrics."
 """A metric's column in a batch is named `metrics.<name>`."""
@@ -69,9 +65,7 @@ def _utc(value: datetime) -> datetime:
 NonFinite: TypeAlias = Literal["NaN", "Infinity", "-Infinity"]
 RunType: TypeAlias = Literal["start", "settings", "checkpoint", "end"]
 Timestamp: TypeAlias = Annotated[datetime, AfterValidator(_utc)]
-Label: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LABEL, pattern=LABEL_PATTERN)]
 Pseudonym: TypeAlias = Annotated[str, StringConstraints(pattern=PSEUDONYM_PATTERN)]
-MetricName: TypeAlias = Annotated[str, StringConstraints(pattern=METRIC_PATTERN)]
 
 Percent: TypeAlias = Annotated[float, Ge(0.0), Le(100.0)]
 Gigabytes: TypeAlias = Annotated[float, Ge(0.0), Le(LARGEST)]

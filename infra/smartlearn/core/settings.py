@@ -10,19 +10,30 @@ import os
 import socket
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+import pydantic_settings
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from smartlearn.core.errors import SettingsError
+from smartlearn.core.names import Label, MetricName
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 SHARDS = 48
 """Aggregates over many keys are kept per murmur2(key) mod 48; partition counts divide it."""
 
 
+ENV_PREFIX = "SMARTLEARN_"
+DEFAULT_FILE = "smartlearn.toml"
+_MINUTE_US = 60_000_000
+_COLOR = r"^(#[0-9a-fA-F]{3}|#[0-9a-fA-F]{6}|[a-zA-Z]+|(rgb|rgba|hsl|hsla)\([0-9., %]+\))$"
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", validate_default=True)
+    model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class KafkaSettings(_Section):
@@ -41,11 +52,17 @@ class KafkaSettings(_Section):
     sasl_password: SecretStr | None = None
     ssl_ca_location: Path | None = None
 
-    @model_validator(mode="after")
-    def _partitions_divide_shards(self) -> KafkaSettings:
-        if self.partitions < 1 or SHARDS % self.partitions:
-            raise ValueError(f"partitions must divide {SHARDS} (1, 2, 3, 4, 6, 8, 12, 16, 24 or 48)")
-        return self
+    @field_validator("partitions")
+    @classmethod
+    def _divides_shards(cls, value: int) -> int:
+        if value < 1 or SHARDS % value:
+            raise ValueError(f"must divide {SHARDS} (1, 2, 3, 4, 6, 8, 12, 16, 24 or 48)")
+        return value
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _empty_is_unset(cls, value: str | None) -> str | None:
+        return value or None
 
 
 class InfluxSettings(_Section):
@@ -83,17 +100,25 @@ class StoreSettings(_Section):
 class WindowSettings(_Section):
     """Event-time windows, in seconds."""
 
-    pane_s: float = Field(10.0, gt=0)
+    pane_s: float = Field(10.0, gt=0, description="must divide a minute")
     lateness_s: float = Field(30.0, ge=0)
     idle_s: float = Field(2.0, gt=0, description="a key is idle when nothing arrived for so long")
     future_s: float = Field(300.0, gt=0, description="an event further ahead of its record is dead-lettered")
+
+    @field_validator("pane_s")
+    @classmethod
+    def _divides_a_minute(cls, value: float) -> float:
+        microseconds = round(value * 1e6)
+        if microseconds < 1 or _MINUTE_US % microseconds:
+            raise ValueError("must divide a minute, as 1, 5, 10 and 30 do")
+        return value
 
 
 class RuleSettings(_Section):
     """One threshold rule: crossed when a pane's mean is above the level."""
 
-    name: str
-    metric: str
+    name: Label
+    metric: MetricName
     unit: str
     warning: float
     critical: float
@@ -103,7 +128,7 @@ class RuleSettings(_Section):
     @model_validator(mode="after")
     def _levels_ascend(self) -> RuleSettings:
         if not self.warning < self.critical < self.ceiling:
-            raise ValueError("warning < critical < ceiling must hold")
+            raise ValueError("must have levels that ascend: warning < critical < ceiling")
         return self
 
 
@@ -166,7 +191,9 @@ class DashboardSettings(_Section):
     port: Annotated[int, Field(ge=0, le=65535)] = 8050
     refresh_s: float = Field(10.0, ge=1)
     palette: Literal["default", "classic"] = "default"
-    colors: dict[str, str] = Field(default_factory=dict, description="metric → CSS colour, over the palette")
+    colors: dict[str, Annotated[str, Field(pattern=_COLOR)]] = Field(
+        default_factory=dict, description="metric → CSS colour, over the palette"
+    )
     title: str = "SmartLearn Metrics"
 
 
@@ -174,11 +201,11 @@ class Settings(BaseSettings):
     """The whole tree."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SMARTLEARN_", env_nested_delimiter="__", extra="forbid", validate_default=True
+        env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", validate_default=True
     )
 
     data_dir: Path = Path(".smartlearn")
-    node: str = Field(default_factory=socket.gethostname, min_length=1, max_length=200)
+    node: Label = Field(default_factory=socket.gethostname)
     kafka: KafkaSettings = KafkaSettings()
     store: StoreSettings = StoreSettings()
     windows: WindowSettings = WindowSettings()
@@ -194,12 +221,19 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Init over environment over smartlearn.toml (or the file that SMARTLEARN_CONFIG names)."""
-        path = Path(os.environ.get("SMARTLEARN_CONFIG", "smartlearn.toml"))
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, path)
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _file())
+
+    @field_validator("rules")
+    @classmethod
+    def _names_differ(cls, value: tuple[RuleSettings, ...]) -> tuple[RuleSettings, ...]:
+        names = [rule.name for rule in value]
+        if len(set(names)) < len(names):
+            raise ValueError("must have a name of its own each")
+        return value
 
     @property
     def sqlite_path(self) -> Path:
@@ -217,18 +251,57 @@ class Settings(BaseSettings):
         return self.privacy.key_file or self.data_dir / "pseudonym.key"
 
 
+def _file() -> Path:
+    """The settings file: smartlearn.toml where one stands here, or the one that SMARTLEARN_CONFIG names."""
+    return Path(os.environ.get(f"{ENV_PREFIX}CONFIG") or DEFAULT_FILE)
+
+
 def load_settings(**values: Any) -> Settings:
     """Read settings from the file and the environment; `values` go over both, None is not given.
 
     Raises:
-        SettingsError: a value is not allowed; the message names the setting, the value and the rule.
+        SettingsError: a setting is unknown or not allowed; the message names it and the rule.
     """
-    given = {name: value for name, value in values.items() if value is not None}
+    file = _file()
+    if file != Path(DEFAULT_FILE) and not file.is_file():
+        raise SettingsError(f"there is no settings file {file}, which {ENV_PREFIX}CONFIG names")
+    _refuse_unknown_sections()
     try:
-        return Settings(**given)
+        return Settings(**{name: value for name, value in values.items() if value is not None})
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"setting {name}: {first['msg']} (got {first['input']!r})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"smartlearn.toml is not TOML: {error}") from error
+        raise SettingsError(_sentence(error.errors()[0])) from error
+    except pydantic_settings.SettingsError as error:
+        raise SettingsError(
+            f"the environment holds a setting that is not JSON, as a whole section must be: {error}"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the settings file {file} is not TOML: {error}") from error
+    except OSError as error:
+        raise SettingsError(f"the settings file {file} cannot be read: {error.strerror}") from error
+
+
+def _refuse_unknown_sections() -> None:
+    """A variable of a section that does not exist would be passed over in silence otherwise."""
+    for variable in os.environ:
+        section, nested, _ = variable.upper().removeprefix(ENV_PREFIX).partition("__")
+        if nested and variable.upper().startswith(ENV_PREFIX) and section.lower() not in Settings.model_fields:
+            raise SettingsError(f"there is no setting {variable}: {section.lower()} is no section of the settings")
+
+
+def _sentence(error: ErrorDetails) -> str:
+    """What is wrong with one setting; a secret, or the section around one, is not repeated."""
+    name = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"there is no setting {name}: look for its name in the documentation, or remove it"
+    if error["type"] == "missing":
+        return f"the setting {name} is missing"
+    reason = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    value = error["input"]
+    hidden = any(word in name for word in ("password", "token"))
+    if hidden or not isinstance(value, str | int | float):
+        return f"the setting {name} {_lowered(reason)}"
+    return f"the setting {name} {_lowered(reason)}, and is {str(value)[:100]!r}"
+
+
+def _lowered(text: str) -> str:
+    return text[:1].lower() + text[1:]

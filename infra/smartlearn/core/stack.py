@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from smartlearn.core.errors import StackError
 from smartlearn.core.settings import Settings
 
 ComponentState = Literal["starting", "running", "restarting", "stopping", "stopped"]
@@ -40,11 +41,20 @@ class StackRecord(BaseModel):
 
     @classmethod
     def read(cls, data_dir: Path) -> StackRecord | None:
-        """The record of the stack of a data directory, or None where there is none."""
+        """The record of the stack of a data directory, or None where there is none.
+
+        Raises:
+            StackError: what stands there cannot be read, or is no record.
+        """
+        path = cls.path(data_dir)
         try:
-            return cls.model_validate_json(cls.path(data_dir).read_bytes())
+            return cls.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             return None
+        except ValidationError as error:
+            raise StackError(f"{path} is not the record of a stack: remove it once no stack runs there") from error
+        except OSError as error:
+            raise StackError(f"{path} cannot be read: {error.strerror}") from error
 
     def write(self, data_dir: Path) -> None:
         """Replace the record."""
@@ -61,7 +71,5 @@ def with_stack(settings: Settings) -> Settings:
     record = StackRecord.read(settings.data_dir)
     if record is None:
         return settings
-    kafka = settings.kafka.model_copy(
-        update={"bootstrap_servers": record.kafka, "epoch": record.kafka_epoch}
-    )
+    kafka = settings.kafka.model_copy(update={"bootstrap_servers": record.kafka, "epoch": record.kafka_epoch})
     return settings.model_copy(update={"kafka": kafka})

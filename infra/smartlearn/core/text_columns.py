@@ -12,7 +12,8 @@ import orjson
 
 from smartlearn.core.batch import TextColumn
 from smartlearn.core.faults import check_length, described, fail
-from smartlearn.core.schemas import MAX_LABEL, MAX_PAYLOAD, MAX_TEXT, PSEUDONYM_PATTERN, RunType
+from smartlearn.core.names import MAX_LABEL
+from smartlearn.core.schemas import MAX_PAYLOAD, MAX_TEXT, PSEUDONYM_PATTERN, RunType
 
 Check: TypeAlias = Callable[[object], str | None]
 """Why a JSON value is refused, as the end of a sentence; None where it is taken."""
