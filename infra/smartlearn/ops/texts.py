@@ -36,4 +36,4 @@ def short_number(value: float) -> str:
     """A number with as many digits as people read."""
     if float(value).is_integer() and abs(value) < 1e15:
         return f"{int(value):,}"
-    return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.1f}"
+    return f"{value:,.1f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"

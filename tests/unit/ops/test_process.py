@@ -47,9 +47,7 @@ def alive(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
-def supervised(
-    test: Callable[[Supervised], Awaitable[None]], program: Program, log: Path, **options: object
-) -> None:
+def supervised(test: Callable[[Supervised], Awaitable[None]], program: Program, log: Path, **options: object) -> None:
     async def run() -> None:
         part = Supervised(program, log, **options)  # type: ignore[arg-type]
         part.start()

@@ -162,9 +162,7 @@ def test_a_killed_broker_comes_back_empty_on_its_port_and_the_workers_start_on_i
         pids = {name: running.pid(name) for name in ("broker", "worker-1", "worker-2", "dashboard")}
         assert pids["broker"] is not None
         os.kill(pids["broker"], signal.SIGKILL)
-        until(
-            lambda: all(running.pid(name) not in (None, pids[name]) for name in pids if name != "dashboard")
-        )
+        until(lambda: all(running.pid(name) not in (None, pids[name]) for name in pids if name != "dashboard"))
         after = running.record
         assert after.kafka == before.kafka
         assert after.kafka_epoch != before.kafka_epoch

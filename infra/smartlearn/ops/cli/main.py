@@ -63,9 +63,12 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911  one a kind of end
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read has had enough, as `| head` does; what Python still holds must go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
+        return _unread()
+    except SystemExit as error:
+        # Typer makes an exit of a broken pipe.
+        if isinstance(error.__context__, BrokenPipeError):
+            return _unread()
+        raise
     except OSError as error:
         where = f"{error.filename}: " if error.filename is not None else ""
         return _fail(f"{where}{error.strerror or error}", ExitCode.USAGE)
@@ -75,6 +78,12 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911  one a kind of end
 def exit_code(error: SmartLearnError) -> ExitCode:
     """The code of one of our errors."""
     return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAILED)
+
+
+def _unread() -> int:
+    """Whoever read has had enough, as `| head` does: what Python still holds goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ExitCode.OK
 
 
 def _usage(error: typer.TyperException) -> str:
