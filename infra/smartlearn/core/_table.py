@@ -171,9 +171,7 @@ def merge_rows(table: Table, groups: Int64Array, n_groups: int) -> Table:
     cells, counts = table.cells, table.counts
     if len(cells):
         row, metric = np.divmod(cells >> CODE_BITS, metrics)
-        cells, counts = counted(
-            ((groups[row] * metrics + metric) << CODE_BITS) | (cells & CODE_MASK), table.counts
-        )
+        cells, counts = counted(((groups[row] * metrics + metric) << CODE_BITS) | (cells & CODE_MASK), table.counts)
     return Table(table.names, stats, cells, counts, _merge_distinct(table.distinct, groups, n_groups))
 
 
@@ -206,9 +204,7 @@ def _starts(ordered: Int64Array) -> Int64Array:
     return np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
 
 
-def _merge_distinct(
-    sets: Sequence[Distinct | None], groups: Int64Array, n_groups: int
-) -> Sequence[Distinct | None]:
+def _merge_distinct(sets: Sequence[Distinct | None], groups: Int64Array, n_groups: int) -> Sequence[Distinct | None]:
     merged: list[Distinct | None] = [None] * n_groups
     members: dict[int, list[Distinct]] = {}
     for group, distinct in zip(groups.tolist(), sets, strict=True):

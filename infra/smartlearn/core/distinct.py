@@ -74,9 +74,7 @@ class Distinct:
         except binascii.Error as error:
             raise ValueError(f"{text[:20]!r} is not the text of a set of hashes: {error}") from error
         if len(raw) % 8 or len(raw) > 8 * K:
-            raise ValueError(
-                f"{text[:20]!r} is not the text of a set of hashes: its length is {len(raw)} bytes"
-            )
+            raise ValueError(f"{text[:20]!r} is not the text of a set of hashes: its length is {len(raw)} bytes")
         return cls(np.frombuffer(raw, "<u8").astype(np.uint64))
 
     def encode(self) -> str:

@@ -160,9 +160,7 @@ def _without_partial_sets(table: Table, columns: Mapping[str, Column], groups: I
     """The table without the sets that miss the learners of a row, which has a number of them only."""
     texts, numbers = columns[DISTINCT_LEARNERS], columns[LEARNERS].astype(np.float64)
     partial = set(groups[np.isfinite(numbers) & (texts == np.array(None))].tolist())
-    return replace(
-        table, distinct=[None if row in partial else each for row, each in enumerate(table.distinct)]
-    )
+    return replace(table, distinct=[None if row in partial else each for row, each in enumerate(table.distinct)])
 
 
 def _table_of_rows(fields: Mapping[str, Column], rows: int) -> Table:
@@ -204,9 +202,7 @@ def _columns(table: Table, suffixes: Collection[str], *, distinct: bool) -> dict
     if "sketch" in suffixes:
         by_suffix["sketch"] = _table.sketches_of(table)
     columns: dict[str, Column] = {
-        f"{name}_{suffix}": by_suffix[suffix][:, index]
-        for index, name in enumerate(table.names)
-        for suffix in suffixes
+        f"{name}_{suffix}": by_suffix[suffix][:, index] for index, name in enumerate(table.names) for suffix in suffixes
     }
     if any(members is not None for members in table.distinct):
         sets = table.distinct

@@ -122,9 +122,7 @@ EMPTY = Summary((), np.zeros((0, 5)), np.zeros(0, np.int64), np.zeros(0, np.int6
 
 def table_of(summaries: Sequence[Summary]) -> Table:
     """The summaries as the rows of a table."""
-    tables = [
-        Table(part.names, part.stats[None], part.cells, part.counts, [part.distinct]) for part in summaries
-    ]
+    tables = [Table(part.names, part.stats[None], part.cells, part.counts, [part.distinct]) for part in summaries]
     return stack(tables)
 
 
@@ -147,7 +145,5 @@ def split(table: Table) -> list[Summary]:
             stats = stats[kept]
             cells = (position[cells >> CODE_BITS] << CODE_BITS) | (cells & CODE_MASK)
         # Copies, so that a pane that is kept does not keep its whole batch.
-        summaries.append(
-            Summary(names, stats.copy(), cells.copy(), table.counts[low:high].copy(), table.distinct[row])
-        )
+        summaries.append(Summary(names, stats.copy(), cells.copy(), table.counts[low:high].copy(), table.distinct[row]))
     return summaries
