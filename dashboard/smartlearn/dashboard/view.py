@@ -168,7 +168,8 @@ def _moment(name: str, text: str, problems: list[str]) -> int | None:
         return int(zoned.timestamp()) * SECOND
     except (ValueError, OverflowError):
         problems.append(
-            f"{name}={_quoted(text)} is not a time: use ISO 8601, such as 2026-01-31T08:00. The last 24 hours are shown."
+            f"{name}={_quoted(text)} is not a time: use ISO 8601, such as 2026-01-31T08:00. "
+            "The last 24 hours are shown."
         )
         return None
 

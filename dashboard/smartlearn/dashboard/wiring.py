@@ -1,0 +1,156 @@
+"""Ties declared pages to the app: layouts from addresses, and one callback a panel that cannot break the others.
+
+Queries block, so each callback runs its query in a thread: the server's event loop stays free for live pushes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import dash
+import plotly.graph_objects as go
+from dash import ClientsideFunction, Dash, Input, Output, State, no_update
+from dash.development.base_component import Component
+
+from smartlearn.core.errors import SmartLearnError
+from smartlearn.dashboard import components, queries
+from smartlearn.dashboard.panels import Chart, Context, Insights, Page, Table
+from smartlearn.dashboard.view import View, parse_view
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+_ASKS: Final = (Input("view", "data"), Input("beat", "data"), State("dark", "checked"))
+
+
+def register(app: Dash, page: Page, context: Context, *, home: bool = False) -> None:
+    """Serve a page: its layout at its path, and a callback for each of its panels.
+
+    Args:
+        app: the Dash app.
+        page: the declaration.
+        context: what panels draw from.
+        home: whether it also stands at "/".
+    """
+
+    async def layout(**values: Any) -> Component:
+        return await asyncio.to_thread(page_layout, page, context, values)
+
+    paths = [page.path, *(["/"] if home else [])]
+    for path in paths:
+        dash.register_page(  # type: ignore[no-untyped-call]
+            f"smartlearn{path}", path=path, name=page.name, title=f"{page.name} · {context.settings.dashboard.title}",
+            layout=layout,
+        )  # fmt: skip
+    _stats(app, page, context)
+    for panel in page.panels:
+        match panel:
+            case Chart():
+                _chart(app, page, panel, context)
+            case Table():
+                _table(app, page, panel, context)
+            case Insights():
+                _insights(app, page, panel, context)
+
+
+def page_layout(page: Page, context: Context, values: dict[str, Any]) -> Component:
+    """A page for an address; where the store is down the pickers hold what the address names."""
+    dark = bool(values.pop("dark", False))
+    pickers: dict[str, list[str]] = {}
+    try:
+        if "node" in page.pickers:
+            pickers["node"] = queries.nodes(context.history)
+        if "run" in page.pickers:
+            pickers["run"] = queries.run_names(context.history)
+    except SmartLearnError:
+        pickers = {}
+    choices = {choice.name: choice.options for choice in page.all_choices}
+    view = parse_view(
+        values, context.clock(), nodes=pickers.get("node"), runs=pickers.get("run"), choices=choices, dark=dark
+    )
+    return components.frame(page, view, pickers)
+
+
+def answer(draw: Callable[[Context, View], T], context: Context, view: View) -> T | Component:
+    """What a panel's function gives, or the message that stands in its place."""
+    try:
+        return draw(context, view)
+    except SmartLearnError as error:
+        return components.error_note(f"{error}")
+    except Exception:  # a bug in one panel must neither break the page nor hide: it is logged, with its trace
+        _log.exception("a panel of the dashboard failed")
+        return components.error_note("This panel failed; the dashboard's log says why.")
+
+
+def _view(page: Page, context: Context, values: Any, dark: Any) -> View:
+    choices = {choice.name: choice.options for choice in page.all_choices}
+    given = values if isinstance(values, dict) else {}
+    return parse_view(given, context.clock(), choices=choices, dark=bool(dark))
+
+
+async def _ask(
+    page: Page, draw: Callable[[Context, View], T], context: Context, values: Any, dark: Any
+) -> tuple[T | Component, View]:
+    view = _view(page, context, values, dark)
+    return await asyncio.to_thread(answer, draw, context, view), view
+
+
+def _stats(app: Dash, page: Page, context: Context) -> None:
+    @app.callback(Output(components.stats_id(page.path), "children"), *_ASKS)
+    async def figures(values: Any, beat: Any, dark: Any) -> Sequence[Component]:
+        found, _ = await _ask(page, page.stats, context, values, dark)
+        if isinstance(found, Component):
+            return [found]
+        return [components.stat_card(stat) for stat in found]
+
+
+def _chart(app: Dash, page: Page, panel: Chart, context: Context) -> None:
+    @app.callback(
+        Output(components.graph_id(panel.id), "figure"), Output(components.note_id(panel.id), "children"), *_ASKS
+    )
+    async def chart(values: Any, beat: Any, dark: Any) -> tuple[Any, Any]:
+        found, view = await _ask(page, panel.draw, context, values, dark)
+        if isinstance(found, Component):
+            return no_update, found
+        return dressed(found, view), None
+
+    if panel.click:
+        app.clientside_callback(  # type: ignore[no-untyped-call]
+            ClientsideFunction("smartlearn", "choose"),
+            Output(components.filter_id(panel.click), "value", allow_duplicate=True),
+            Input(components.graph_id(panel.id), "clickData"),
+            prevent_initial_call=True,
+        )
+
+
+def _table(app: Dash, page: Page, panel: Table, context: Context) -> None:
+    @app.callback(
+        Output(components.body_id(panel.id), "rowData"), Output(components.note_id(panel.id), "children"), *_ASKS
+    )
+    async def table(values: Any, beat: Any, dark: Any) -> tuple[Any, Any]:
+        found, _ = await _ask(page, panel.rows, context, values, dark)
+        if isinstance(found, Component):
+            return no_update, found
+        return found, None if found else components.empty_note(panel.empty)
+
+
+def _insights(app: Dash, page: Page, panel: Insights, context: Context) -> None:
+    @app.callback(
+        Output(components.body_id(panel.id), "children"), Output(components.note_id(panel.id), "children"), *_ASKS
+    )
+    async def insights(values: Any, beat: Any, dark: Any) -> tuple[Any, Any]:
+        found, _ = await _ask(page, panel.items, context, values, dark)
+        if isinstance(found, Component):
+            return no_update, found
+        return components.advice_list(found), None if found else components.empty_note(panel.empty)
+
+
+def dressed(figure: go.Figure, view: View) -> go.Figure:
+    """A figure as its card shows it: the scheme's template, the card's size, a zoom that outlives a refresh."""
+    revision = "|".join(f"{name}={value}" for name, value in sorted(view.query.items()))
+    figure.update_layout(template=view.template, height=None, autosize=True, uirevision=revision)
+    return figure
