@@ -57,7 +57,7 @@ class InfluxClient:
         self._patience_s = patience_s
         # Bytes are cheaper than processor time on the way to the same machine.
         remote = urlsplit(settings.url).hostname not in _LOOPBACK
-        self.api = InfluxDBClient(
+        self._api = InfluxDBClient(
             settings.url,
             token=token,
             org=settings.org,
@@ -65,7 +65,7 @@ class InfluxClient:
             enable_gzip=remote,
             connection_pool_maxsize=_CONNECTIONS,
         )
-        self._write_api = self.api.write_api(write_options=SYNCHRONOUS, point_settings=PointSettings())
+        self._write_api = self._api.write_api(write_options=SYNCHRONOUS, point_settings=PointSettings())
 
     def write(self, bucket: str, lines: bytes) -> None:
         """Write line protocol.
@@ -84,21 +84,25 @@ class InfluxClient:
             "q": statement.text,
             "params": orjson.dumps(statement.parameters).decode(),
         }
-        answer = self.call(lambda: self._post("/query", parameters), f"bucket {bucket}")
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+        answer = self.call(
+            lambda: self._call_api("/query", "POST", header_params=headers, post_params=parameters),
+            f"bucket {bucket}",
+        )
         return series_of(orjson.loads(answer))
 
     def delete(self, bucket: str, predicate: str, start: str, stop: str) -> None:
         """Delete what matches a predicate, from `start` to `stop` (RFC 3339)."""
-        api = self.api.delete_api()
+        api = self._api.delete_api()
         self.call(lambda: api.delete(start, stop, predicate, bucket=bucket, org=self._org), f"bucket {bucket}")
 
     def version(self) -> str:
         """The server's version."""
-        return str(self.call(self.api.version, self.url))
+        return str(self.call(self._api.version, self.url))
 
     def close(self) -> None:
         """Close the connections."""
-        api: Any = self.api
+        api: Any = self._api
         api.close()
 
     def call(self, request: Callable[[], T], subject: str) -> T:
@@ -118,17 +122,25 @@ class InfluxClient:
             raise self._in_words(error, subject) from error
         raise AssertionError("unreachable")
 
-    def _post(self, path: str, parameters: dict[str, str]) -> bytes:
-        api: Any = self.api.api_client
-        response = api.call_api(
-            path,
-            "POST",
-            header_params={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
-            post_params=parameters,
-            auth_settings=[],
-            _preload_content=False,
-            _return_http_data_only=False,
+    def request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        body: Mapping[str, Any] | None = None,
+        subject: str,
+    ) -> dict[str, Any]:
+        """One request of the management API; its JSON answer, {} where there is none."""
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        answer = self.call(
+            lambda: self._call_api(path, method, query_params=query, header_params=headers, body=body), subject
         )
+        return orjson.loads(answer) if answer else {}
+
+    def _call_api(self, path: str, method: str, **details: Any) -> bytes:
+        api: Any = self._api.api_client
+        response = api.call_api(path, method, auth_settings=[], _preload_content=False, **details)
         data: bytes = response[0].data
         return data
 
