@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     ConfigResource,
@@ -30,6 +30,7 @@ HEALTH = "smartlearn.health"
 ALERTS = "smartlearn.alerts"
 DEAD_LETTER = "smartlearn.dead-letter"
 ROLLUPS = "smartlearn.rollups"
+"""Not made with the others: nothing writes it unless it is switched on."""
 
 TOPIC_OF: Mapping[Kind, str] = MappingProxyType(
     {
@@ -55,13 +56,20 @@ class Topic:
 
     Attributes:
         name: its name.
-        partitions: how many partitions; more than this is no mismatch, fewer is.
+        partitions: how many partitions.
         config: the topic's own configuration, Kafka's names and values.
     """
 
     name: str
     partitions: int
     config: Mapping[str, str]
+
+
+class _Found(NamedTuple):
+    """What the cluster's metadata tells about a topic: its partitions, and the replicas of the one that has fewest."""
+
+    partitions: int
+    replication: int
 
 
 def topics(kafka: KafkaSettings) -> tuple[Topic, ...]:
@@ -81,12 +89,11 @@ def topics(kafka: KafkaSettings) -> tuple[Topic, ...]:
         topic(HEALTH, 1, -1, "compact"),
         topic(ALERTS, 1, -1),
         topic(DEAD_LETTER, 1, 30 * _DAY_MS),
-        topic(ROLLUPS, kafka.partitions, 7 * _DAY_MS),
     )
 
 
 def client_config(kafka: KafkaSettings) -> dict[str, Any]:
-    """What every confluent client of an installation is configured with: address and security.
+    """What every confluent client of an installation is configured with: address, security, the largest message.
 
     Raises:
         SettingsError: no broker is set.
@@ -99,6 +106,7 @@ def client_config(kafka: KafkaSettings) -> dict[str, Any]:
     config: dict[str, Any] = {
         "bootstrap.servers": kafka.bootstrap_servers,
         "security.protocol": kafka.security_protocol,
+        "message.max.bytes": MAX_MESSAGE_BYTES,
     }
     if kafka.sasl_mechanism is not None:
         config["sasl.mechanism"] = kafka.sasl_mechanism
@@ -112,41 +120,49 @@ def client_config(kafka: KafkaSettings) -> dict[str, Any]:
 
 
 def _admin(kafka: KafkaSettings) -> AdminClient:
-    # librdkafka writes to stderr by itself otherwise; what goes wrong is raised here.
-    return AdminClient(client_config(kafka) | {"log_level": 0})
+    try:
+        # librdkafka writes to stderr by itself otherwise; what goes wrong is raised here.
+        return AdminClient(client_config(kafka) | {"log_level": 0})
+    except KafkaException as error:
+        raise SettingsError(f"the Kafka settings do not fit together: {error.args[0].str()}") from error
 
 
-def _partition_counts(admin: AdminClient, kafka: KafkaSettings) -> dict[str, int]:
-    """Topic → number of partitions, of all that exist."""
+def _existing(admin: AdminClient, kafka: KafkaSettings) -> dict[str, _Found]:
+    """The topics that exist, by name."""
     try:
         metadata = admin.list_topics(timeout=REQUEST_TIMEOUT_S)
     except KafkaException as error:
         raise BrokerUnavailable(f"no Kafka broker answers at {kafka.bootstrap_servers}: check that it runs") from error
-    return {name: len(topic.partitions) for name, topic in metadata.topics.items() if topic.error is None}
+    return {
+        name: _Found(len(topic.partitions), min(len(part.replicas) for part in topic.partitions.values()))
+        for name, topic in metadata.topics.items()
+        if topic.error is None and topic.partitions
+    }
 
 
 def ensure_topics(kafka: KafkaSettings) -> list[str]:
     """Create the topics that do not exist yet; return their names. One that exists is left as it is.
 
     Raises:
-        SettingsError: no broker is set.
+        SettingsError: no broker is set, or the Kafka settings do not fit together.
         BrokerUnavailable: no broker answers.
         BrokerError: the broker refuses to create a topic.
     """
     admin = _admin(kafka)
-    existing = _partition_counts(admin, kafka)
-    missing = [topic for topic in topics(kafka) if topic.name not in existing]
-    if not missing:
-        return []
+    existing = _existing(admin, kafka)
     requests = [
-        NewTopic(topic.name, topic.partitions, kafka.replication, config=dict(topic.config)) for topic in missing
+        NewTopic(topic.name, topic.partitions, kafka.replication, config=dict(topic.config))
+        for topic in topics(kafka)
+        if topic.name not in existing
     ]
+    if not requests:
+        return []
     created = []
     for name, future in admin.create_topics(requests, request_timeout=REQUEST_TIMEOUT_S).items():
         try:
             future.result()
         except KafkaException as error:
-            if error.args[0].name() == "TOPIC_ALREADY_EXISTS":
+            if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 continue
             raise BrokerError(f"the broker did not create topic {name}: {error.args[0].str()}") from error
         created.append(name)
@@ -154,44 +170,52 @@ def ensure_topics(kafka: KafkaSettings) -> list[str]:
 
 
 def verify_topics(kafka: KafkaSettings) -> list[str]:
-    """One sentence for each topic that is missing or differs from what the settings ask for.
+    """One sentence for each way in which a topic differs from what the settings ask for.
 
-    What a broker does not answer (the embedded one knows no configuration) is no mismatch.
+    What a broker does not answer is no mismatch: the embedded one has configurations, but not all that Kafka has.
 
     Raises:
-        SettingsError: no broker is set.
+        SettingsError: no broker is set, or the Kafka settings do not fit together.
         BrokerUnavailable: no broker answers.
     """
     admin = _admin(kafka)
-    counts = _partition_counts(admin, kafka)
+    existing = _existing(admin, kafka)
     wanted = topics(kafka)
+    configs = _configs(admin, [topic.name for topic in wanted if topic.name in existing])
     found = []
     for topic in wanted:
-        count = counts.get(topic.name)
-        if count is None:
+        if topic.name not in existing:
             found.append(f"topic {topic.name} does not exist: run `smartlearn topics create`")
-        elif count != topic.partitions:
-            found.append(
-                f"topic {topic.name} has {count} partitions where the settings ask for {topic.partitions}: "
-                "set kafka.partitions to what it has, or add partitions"
-            )
-    present = [topic for topic in wanted if topic.name in counts]
-    configs = _configs(admin, [topic.name for topic in present])
-    for topic in present:
-        actual = configs.get(topic.name, {})
-        found += [
-            f"topic {topic.name} has {key}={actual[key]} and should have {value}: set it with kafka-configs"
-            for key, value in topic.config.items()
-            if actual.get(key) is not None and actual[key] != value
-        ]
+        else:
+            actual = configs.get(topic.name, {})
+            found += _mismatches(topic, existing[topic.name], actual, kafka.replication)
     return found
+
+
+def _mismatches(topic: Topic, found: _Found, config: Mapping[str, str | None], replication: int) -> list[str]:
+    """What is wrong with a topic that exists, a sentence each."""
+    sentences = []
+    if found.partitions != topic.partitions:
+        remedy = (
+            "add partitions" if found.partitions < topic.partitions else f"set kafka.partitions to {found.partitions}"
+        )
+        sentences.append(f"topic {topic.name} has {found.partitions} partitions, not {topic.partitions}: {remedy}")
+    if found.replication < replication:
+        sentences.append(
+            f"topic {topic.name} has {found.replication} replicas, not {replication}: reassign its partitions"
+        )
+    for key, value in topic.config.items():
+        actual = config.get(key)
+        if actual is not None and actual != value:
+            sentences.append(f"topic {topic.name} has {key}={actual}, not {value}: set it with kafka-configs")
+    return sentences
 
 
 def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str | None]]:
     """Topic → its configuration, of those that the broker describes."""
-    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
     if not names:
         return {}
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
     configs = {}
     for resource, future in admin.describe_configs(resources, request_timeout=REQUEST_TIMEOUT_S).items():
         try:
