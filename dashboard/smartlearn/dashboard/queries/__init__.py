@@ -22,6 +22,7 @@ from smartlearn.dashboard.queries.interactions import (
     over_time,
     subjects,
 )
+from smartlearn.dashboard.queries.memory import Efficiency, memory_efficiency
 from smartlearn.dashboard.queries.performance import (
     FLEET,
     Change,
@@ -64,6 +65,7 @@ __all__ = [
     "Best",
     "Change",
     "Curve",
+    "Efficiency",
     "Estimate",
     "Group",
     "Groups",
@@ -93,6 +95,7 @@ __all__ = [
     "groups",
     "health",
     "matrix",
+    "memory_efficiency",
     "merged",
     "newest",
     "nodes",

@@ -18,7 +18,7 @@ from smartlearn.core.batch import FloatArray, Int64Array
 from smartlearn.core.distinct import Distinct
 from smartlearn.core.sketch import values_of
 from smartlearn.core.stores.base import Series, SeriesQuery
-from smartlearn.dashboard.queries.columns import joined, numbers, texts
+from smartlearn.dashboard.queries.columns import joined, numbers, texts, times
 from smartlearn.dashboard.queries.history import History
 from smartlearn.dashboard.queries.rollups import Trend, fold, fold_sketches, read_sketches
 from smartlearn.dashboard.queries.window import DAY, HOUR, WIDTH, Window, bucket_width, tier_for
@@ -82,9 +82,18 @@ class Groups:
 
 @dataclass(frozen=True, slots=True)
 class OverTime:
-    """A metric of all learners over time, and how many of its rows were too small to show."""
+    """A metric of all learners over time.
+
+    Attributes:
+        line: the means.
+        low: start of each mean's 95 % interval, shape (n,); NaN where a row holds one value.
+        high: its end.
+        hidden: how many rows were too small to show.
+    """
 
     line: Trend
+    low: FloatArray
+    high: FloatArray
     hidden: int
 
 
@@ -163,10 +172,17 @@ def over_time(
             break
         width = wider
     kept = Trend(
-        metric, line.name, line.time[enough], width,
-        line.mean[enough], line.low[enough], line.high[enough], line.count[enough],
-    )  # fmt: skip
-    return OverTime(kept, int(len(line) - enough.sum()))
+        metric,
+        line.name,
+        line.time[enough],
+        width,
+        line.mean[enough],
+        line.low[enough],
+        line.high[enough],
+        line.count[enough],
+    )
+    half = _half_interval(series, metric, kept)
+    return OverTime(kept, kept.mean - half, kept.mean + half, int(len(line) - enough.sum()))
 
 
 def distribution(
@@ -226,6 +242,20 @@ def student_t(freedom: int) -> float:
     third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
     fourth = (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160
     return z + first / v + second / v**2 + third / v**3 + fourth / v**4
+
+
+def _half_interval(series: Sequence[Series], metric: str, line: Trend) -> FloatArray:
+    """Half the width of the 95 % interval of each mean of a line."""
+    time, sumsq = times(series), joined(series, f"{metric}_sumsq")
+    rows = np.searchsorted(line.time, time - time % line.width)
+    known = (rows < len(line)) & ~np.isnan(sumsq)
+    known[known] = line.time[rows[known]] == (time - time % line.width)[known]
+    squares = np.bincount(rows[known], sumsq[known], minlength=len(line))
+    n = line.count
+    with np.errstate(invalid="ignore", divide="ignore"):
+        deviation = np.sqrt(np.maximum(squares - n * line.mean**2, 0.0) / (n - 1))
+        points = np.array([student_t(int(one) - 1) if one > 1 else np.nan for one in n], dtype=np.float64)
+        return np.asarray(points * deviation / np.sqrt(n), dtype=np.float64)
 
 
 def _group(subject: str, difficulty: str, series: Sequence[Series]) -> Group:

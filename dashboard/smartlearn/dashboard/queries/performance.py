@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,6 @@ from smartlearn.dashboard.queries.history import History
 from smartlearn.dashboard.queries.rollups import Trend, fold, fold_sketches, grouped, read, read_sketches
 from smartlearn.dashboard.queries.window import (
     HOUR,
-    MAX_POINTS,
     TIERS,
     WIDTH,
     Tier,
@@ -30,6 +29,9 @@ UNVERSIONED = "no version"
 
 TOP = 10
 """So many lines are drawn one by one; of more, the highest."""
+
+ROWS = 240
+"""A line over time has about so many rows; each carries the lowest and highest of the values that it stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,55 +151,54 @@ def trends(
     """
     names = list(chosen) or nodes(store)
     if len(names) <= top:
-        return _lines(store, metrics, window, names, dict.fromkeys(metrics, 0))
-    lines: dict[str, Lines] = {}
+        return {metric: Lines(metric, drawn) for metric, drawn in _lines(store, metrics, window, names).items()}
+    found: dict[str, Lines] = {}
     for metric in metrics:
-        ranked = rank(store, metric, window, chosen)
-        rest = len(ranked) - top
-        shown = [name for name, _ in ranked[:top]]
-        lines |= _lines(store, [metric], window, shown, {metric: max(rest, 0)})
-    return lines
+        ranked = [name for name, _ in rank(store, metric, window, chosen)]
+        drawn = _lines(store, [metric], window, ranked[:top])[metric]
+        found[metric] = Lines(metric, drawn, max(len(ranked) - top, 0))
+    return found
 
 
-def fleet(store: History, metrics: Sequence[str], window: Window) -> dict[str, Trend]:
+def fleet(store: History, metrics: Sequence[str], window: Window, rows: int = ROWS) -> dict[str, Trend]:
     """One line a metric over all nodes, merged from the shards."""
-    tier = tier_for(window, store)
+    tier, width = _grain(store, window, rows)
     series = read(store, "performance_fleet", tier, window, metrics)
-    return {metric: fold(series, metric, FLEET, WIDTH[tier]).thinned(MAX_POINTS) for metric in metrics}
+    return {metric: fold(series, metric, FLEET, width) for metric in metrics}
 
 
-def merged(store: History, metrics: Sequence[str], window: Window, chosen: Sequence[str] = ()) -> dict[str, Trend]:
+def merged(
+    store: History, metrics: Sequence[str], window: Window, chosen: Sequence[str] = (), rows: int = ROWS
+) -> dict[str, Trend]:
     """One line a metric over the chosen nodes together; over the fleet where none is chosen."""
     if not chosen:
-        return fleet(store, metrics, window)
-    tier = tier_for(window, store)
-    series = read(store, "performance", tier, window, metrics, where={"node": tuple(chosen)})
+        return fleet(store, metrics, window, rows)
+    tier, width = _grain(store, window, rows)
+    series = read(store, "performance", tier, window, metrics, where=_where(chosen))
     name = chosen[0] if len(chosen) == 1 else f"{len(chosen)} nodes"
-    return {metric: fold(series, metric, name, WIDTH[tier]).thinned(MAX_POINTS) for metric in metrics}
+    return {metric: fold(series, metric, name, width) for metric in metrics}
 
 
-def by_version(store: History, metric: str, window: Window, chosen: Sequence[str] = ()) -> list[Trend]:
+def by_version(
+    store: History, metric: str, window: Window, chosen: Sequence[str] = (), rows: int = ROWS
+) -> list[Trend]:
     """A line a model version, over the chosen nodes or all; the newest version first."""
-    tier = tier_for(window, store)
+    tier, width = _grain(store, window, rows)
     series = read(store, "performance", tier, window, [metric], where=_where(chosen))
-    lines = [
-        fold(group, metric, version, WIDTH[tier]).thinned(MAX_POINTS)
-        for version, group in grouped(series, "model_version", UNVERSIONED).items()
-    ]
+    versions = grouped(series, "model_version", UNVERSIONED)
+    lines = [fold(group, metric, version, width) for version, group in versions.items()]
     return sorted((line for line in lines if len(line)), key=lambda line: -int(line.time[0]))
 
 
-def quantiles(store: History, metric: str, window: Window, chosen: Sequence[str] = (), points: int = 300) -> Quantiles:
-    """p50, p95 and p99 over the chosen nodes, or over the fleet, in at most about `points` rows."""
-    tier = tier_for(window, store)
-    width = bucket_width(window, points, WIDTH[tier])
-    tier = _coarsest_within(width, tier)
+def quantiles(store: History, metric: str, window: Window, chosen: Sequence[str] = (), rows: int = ROWS) -> Quantiles:
+    """p50, p95 and p99 over the chosen nodes, or over the fleet, in about `rows` rows."""
+    tier, width = _grain(store, window, rows)
     family = "performance" if chosen else "performance_fleet"
     series = read_sketches(store, f"{family}_{tier}", window, metric, _where(chosen))
     sketches = fold_sketches(series, metric, width)
     line = fold(series, metric, "", width)
-    rows = np.searchsorted(line.time, sketches.time)
-    low, high = line.low[rows], line.high[rows]
+    places = np.searchsorted(line.time, sketches.time)
+    low, high = line.low[places], line.high[places]
     p50, p95, p99 = (np.clip(value, low, high) for value in sketches.quantiles(0.5, 0.95, 0.99))
     return Quantiles(metric, sketches.time, width, p50, p95, p99)
 
@@ -255,9 +256,7 @@ def matrix(
     """The means of a metric by node and time; the nodes with the highest averages where there are more."""
     ranked = rank(store, metric, window, chosen)
     names = [name for name, _ in ranked[:rows]]
-    tier = tier_for(window, store)
-    width = bucket_width(window, columns, WIDTH[tier])
-    tier = _coarsest_within(width, tier)
+    tier, width = _grain(store, window, columns)
     first = window.start - window.start % width
     time = np.arange(first, window.stop, width, dtype=np.int64)
     values = np.full((len(names), len(time)), np.nan)
@@ -269,18 +268,16 @@ def matrix(
     return Matrix(metric, names, time, width, values, others=max(len(ranked) - rows, 0))
 
 
-def _lines(
-    store: History, metrics: Sequence[str], window: Window, names: Sequence[str], rest: Mapping[str, int]
-) -> dict[str, Lines]:
-    tier = tier_for(window, store)
+def _lines(store: History, metrics: Sequence[str], window: Window, names: Sequence[str]) -> dict[str, list[Trend]]:
+    """Metric → the nodes' lines, the highest average first."""
+    tier, width = _grain(store, window, ROWS)
     series = read(store, "performance", tier, window, metrics, where=_where(names)) if names else []
     groups = grouped(series, "node", "")
-    lines: dict[str, Lines] = {}
+    found: dict[str, list[Trend]] = {}
     for metric in metrics:
-        drawn = [fold(group, metric, node, WIDTH[tier]).thinned(MAX_POINTS) for node, group in groups.items()]
-        drawn = sorted((line for line in drawn if len(line)), key=lambda line: (-line.average, line.name))
-        lines[metric] = Lines(metric, drawn, rest[metric])
-    return lines
+        drawn = [fold(group, metric, node, width) for node, group in groups.items()]
+        found[metric] = sorted((one for one in drawn if len(one)), key=lambda one: (-one.average, one.name))
+    return found
 
 
 def _where(chosen: Sequence[str]) -> dict[str, str | tuple[str, ...] | None]:
@@ -309,8 +306,10 @@ def _coarser(line: Trend, width: int) -> Trend:
     return Trend(line.metric, line.name, coarse.time, width, coarse.mean, coarse.low, coarse.high, coarse.count)
 
 
-def _coarsest_within(width: int, finest: Tier) -> Tier:
-    """The coarsest stored tier whose rows tile rows of `width`, so that the fewest are read."""
+def _grain(store: History, window: Window, rows: int) -> tuple[Tier, int]:
+    """The row width (ns) that cuts a window in at most about `rows`, and the coarsest tier that tiles it."""
+    finest = tier_for(window, store)
+    width = bucket_width(window, rows, WIDTH[finest])
     if width >= HOUR and width % HOUR == 0:
-        return "1h"
-    return "1m" if finest == "10s" and width >= WIDTH["1m"] else finest
+        return "1h", width
+    return ("1m" if finest == "10s" and width >= WIDTH["1m"] else finest), width

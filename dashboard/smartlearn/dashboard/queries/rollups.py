@@ -13,7 +13,7 @@ from smartlearn.core.sketch import CODE_BITS, counted, decode_segments, segment_
 from smartlearn.core.stores.base import Series, SeriesQuery
 from smartlearn.dashboard.queries.columns import joined, joined_texts, times
 from smartlearn.dashboard.queries.history import History
-from smartlearn.dashboard.queries.window import Tier, Window, thin
+from smartlearn.dashboard.queries.window import Tier, Window
 
 Where: TypeAlias = Mapping[str, str | tuple[str, ...] | None]
 
@@ -52,16 +52,6 @@ class Trend:
         """The mean of all values (not of the means); NaN where there are none."""
         total = float(self.count.sum())
         return float(np.dot(self.mean, self.count)) / total if total else float("nan")
-
-    def thinned(self, points: int) -> Trend:
-        """The same line with at most about `points` rows; its lows and highs stay."""
-        if len(self) <= points:
-            return self
-        rows = np.union1d(thin(self.low, points // 2), thin(self.high, points // 2))
-        return Trend(
-            self.metric, self.name, self.time[rows], self.width,
-            self.mean[rows], self.low[rows], self.high[rows], self.count[rows],
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -95,10 +96,10 @@ def gap_limit(time: Int64Array, width: int) -> int:
     return int(3 * max(width, float(np.median(np.diff(time)))))
 
 
-def with_gaps(time: Int64Array, width: int, *columns: FloatArray) -> tuple[Int64Array, *tuple[FloatArray, ...]]:
-    """Put a NaN row between neighbours further apart than the gap limit, so that the line breaks there."""
+def with_gaps(time: Int64Array, width: int, columns: Sequence[FloatArray]) -> tuple[Int64Array, list[FloatArray]]:
+    """Put a NaN row between neighbours further apart than the gap limit, so that a line breaks there."""
     breaks = np.flatnonzero(np.diff(time) > gap_limit(time, width)) + 1
     if not len(breaks):
-        return (time, *columns)
+        return time, list(columns)
     times = np.insert(time, breaks, time[breaks - 1] + width)
-    return (times, *(np.insert(column, breaks, np.nan) for column in columns))
+    return times, [np.insert(column, breaks, np.nan) for column in columns]

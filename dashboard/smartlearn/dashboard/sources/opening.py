@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 from smartlearn.core.errors import InvalidExport
 from smartlearn.core.settings import Settings, load_settings
 from smartlearn.dashboard.queries.history import History
-from smartlearn.dashboard.queries.window import DAY, HOUR, Window
+from smartlearn.dashboard.queries.window import DAY, HOUR, WIDTH, Window, tier_for
 from smartlearn.dashboard.sources.memory import MemoryHistory
 from smartlearn.dashboard.sources.records import Records, points_of, times_of
 
@@ -74,7 +74,7 @@ def _of_records(records: Records, settings: Settings) -> Source:
     spans = [times_of(rows) for rows in lists if rows]
     now = max((int(span.max()) for span in spans), default=time.time_ns()) + 1
     start = min((int(span.min()) for span in spans), default=now - DAY)
-    width = 10_000_000_000
+    width = WIDTH[tier_for(Window(start, now))]
     window = Window(start - start % width, now)
     return Source(MemoryHistory(points_of(records, settings.rules)), settings, now, window)
 

@@ -169,7 +169,7 @@ def _health(
 
 def component_score(value: FloatArray, rule: RuleSettings) -> FloatArray:
     """0–100 for values of a rule's metric: 100 well below the warning level, 0 from the ceiling on; NaN for NaN."""
-    levels = (0.75 * rule.warning, rule.warning, rule.critical, rule.ceiling)
+    levels = (rule.warning - 0.25 * abs(rule.warning), rule.warning, rule.critical, rule.ceiling)
     return np.interp(value, levels, (100.0, 75.0, 25.0, 0.0))
 
 

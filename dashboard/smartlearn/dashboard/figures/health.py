@@ -1,0 +1,129 @@
+"""Health and memory of nodes: scores with their components, means against peaks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from smartlearn.core.settings import Settings
+from smartlearn.dashboard import theme
+from smartlearn.dashboard.figures import style
+from smartlearn.dashboard.figures.metrics import metric, rule_of
+from smartlearn.dashboard.queries import NodeHealth, Trend, Window, with_gaps
+from smartlearn.dashboard.queries.health import OK_FROM, WARNING_FROM
+from smartlearn.dashboard.queries.memory import Efficiency
+
+_MOST = 12
+
+
+def components(found: Sequence[NodeHealth], settings: Settings, height: int = style.HEIGHT) -> go.Figure:
+    """Each node's score as a large dot in its status' colour, its components as small ones; the worst on top."""
+    if not found:
+        return style.empty("No health yet: no node has sent a watched metric", height)
+    shown = list(found[:_MOST])
+    fig = style.figure(height)
+    names = [style.shorten(one.node, 18) for one in shown]
+    for rule in settings.rules:
+        title = metric(rule.metric).title
+        color = theme.metric_color(rule.metric, settings)
+        rows = [
+            (one.components[rule.name], name)
+            for one, name in zip(shown, names, strict=True)
+            if rule.name in one.components
+        ]
+        if rows:
+            fig.add_scatter(
+                x=[value for value, _ in rows],
+                y=[name for _, name in rows],
+                mode="markers",
+                name=title,
+                marker={"size": 12, "symbol": "line-ns", "line": {"width": 3, "color": color}, "color": color},
+                hovertemplate=f"%{{x:.0f}}<extra>{title}</extra>",
+            )
+    fig.add_scatter(
+        x=[one.score for one in shown], y=names, mode="markers", name="score",
+        marker={"size": 14, "color": [theme.STATUS_COLORS[one.status] for one in shown]},
+        customdata=[one.status for one in shown],
+        hovertemplate="<b>%{x:.0f}</b> %{customdata}<extra>score</extra>",
+    )  # fmt: skip
+    for one, name in zip(shown, names, strict=True):
+        fig.add_annotation(
+            text=f"<b>{one.score:.0f}</b> {theme.STATUS_WORDS[one.status]}",
+            xref="x domain", x=1, xanchor="left", xshift=8, yref="y", y=name,
+            showarrow=False, font={"size": 11, "color": theme.STATUS_COLORS[one.status]},
+        )  # fmt: skip
+    fig.update_layout(hovermode="y unified", hoversort="value ascending", margin={**style.MARGIN, "r": 88})
+    style.legend(fig)
+    fig.update_xaxes(range=[-2, 102], dtick=25, showgrid=True)
+    fig.update_yaxes(autorange="reversed", showgrid=True, dtick=1)
+    if len(found) > len(shown):
+        style.corner(fig, f"the {len(shown)} worst of {len(found)} nodes")
+    return fig
+
+
+def score_lines(
+    found: Sequence[Trend], settings: Settings, window: Window | None = None, *, height: int = style.HEIGHT
+) -> go.Figure:
+    """Scores over time, the worst nodes; where warning and critical begin."""
+    drawn = [line for line in found if len(line)][:10]
+    if not drawn:
+        return style.empty("No health yet: no node has sent a watched metric", height)
+    fig = style.figure(height)
+    style.time_axis(fig, *((window.start, window.stop) if window else (None, None)))
+    looks = theme.series_style(line.name for line in drawn)
+    for line in drawn:
+        color, dash = looks[line.name]
+        time, (mean,) = with_gaps(line.time, line.width, [line.mean])
+        fig.add_scatter(
+            x=style.moments(time), y=mean, name=line.name, mode="lines", connectgaps=False,
+            line={"color": color, "width": 1.8, "dash": dash}, hovertemplate="%{y:.0f}<extra>%{fullData.name}</extra>",
+        )  # fmt: skip
+    fig.update_yaxes(range=[0, 102], dtick=25)
+    labels = [
+        style.level(fig, OK_FROM, "warning", f"below {OK_FROM:.0f}"),
+        style.level(fig, WARNING_FROM, "critical", f"below {WARNING_FROM:.0f}"),
+    ]
+    if 1 < len(drawn) <= 5:
+        labels += [style.Label(line.name, float(line.mean[-1]), looks[line.name][0]) for line in drawn]
+    elif len(drawn) > 5:
+        style.legend(fig)
+    style.gutter(fig, labels, 0, 100)
+    return fig
+
+
+def memory_efficiency(found: Sequence[Efficiency], settings: Settings, height: int = style.HEIGHT) -> go.Figure:
+    """Mean and peak of the memory in use, node by node, the least efficient on top."""
+    shown = list(found[:_MOST])
+    if not shown:
+        return style.empty("No memory usage in this time range", height)
+    fig = style.figure(height)
+    names = [style.shorten(one.node, 18) for one in shown]
+    for one, name in zip(shown, names, strict=True):
+        color = theme.metric_color(one.metric, settings)
+        fig.add_scatter(
+            x=[one.mean, one.peak],
+            y=[name, name],
+            mode="lines+markers",
+            line={"color": theme.faded(color, 0.45), "width": 3},
+            marker={
+                "size": [11, 12],
+                "symbol": ["circle", "line-ns"],
+                "color": color,
+                "line": {"width": [0, 3], "color": color},
+            },
+            text=["mean", "peak"],
+            hovertemplate=f"<b>{one.node}</b><br>%{{text}} %{{x:.1f}} %<extra></extra>",
+        )
+        fig.add_annotation(
+            text=f"<b>{one.efficiency:.0%}</b>", xref="x domain", x=1, xanchor="left", xshift=8, yref="y", y=name,
+            showarrow=False, font={"size": 11},
+        )  # fmt: skip
+    rule = rule_of(shown[0].metric, settings)
+    if rule is not None:
+        style.upright(fig, rule.warning, "warning")
+        style.upright(fig, rule.critical, "critical")
+    fig.update_layout(hovermode="closest", margin={**style.MARGIN, "r": 52, "t": 24})
+    fig.update_xaxes(range=[0, 102], dtick=25, ticksuffix="%", showgrid=True)
+    fig.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
+    return fig

@@ -1,0 +1,137 @@
+"""Matrices as colour: perceptually even, from dark (little) to light (much), never a rainbow."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import plotly.graph_objects as go
+
+from smartlearn.core.batch import FloatArray
+from smartlearn.core.settings import Settings
+from smartlearn.dashboard import theme
+from smartlearn.dashboard.figures import style
+from smartlearn.dashboard.figures.metrics import metric
+from smartlearn.dashboard.queries import Activity, Groups, Matrix
+
+ROW_HEIGHT: Final = 22
+WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+DIFFICULTIES: Final = ("beginner", "easy", "elementary", "medium", "intermediate", "hard", "advanced", "expert")
+_TEXT_CELLS: Final = 60
+
+
+def resource_heatmap(found: Matrix, settings: Settings, height: int | None = None) -> go.Figure:
+    """A metric by node and time, the highest average on top; nothing where a node sent nothing."""
+    what = metric(found.metric)
+    if not found.names:
+        return style.empty(f"No {what.title} in this time range", height or style.HEIGHT)
+    rows = len(found.names)
+    fig = style.figure(height or max(style.HEIGHT, 70 + ROW_HEIGHT * rows))
+    fig.add_heatmap(
+        x=style.moments(found.time + found.width // 2),
+        y=[style.shorten(name, 18) for name in found.names],
+        z=found.values,
+        customdata=np.repeat(np.array(found.names, dtype=object)[:, None], len(found.time), axis=1),
+        hovertemplate=f"%{{customdata}}<br>%{{x}}<br>{what.title} %{{z:.3~r}}{what.unit}<extra></extra>",
+        hoverongaps=False,
+        xgap=0 if len(found.time) > 60 else 1,
+        ygap=1,
+        **_scale(0, 100 if what.unit == "%" else None, what.unit),
+    )
+    style.time_axis(fig, int(found.time[0]), int(found.time[-1] + found.width))
+    fig.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
+    fig.update_layout(hovermode="closest")
+    if found.others:
+        style.corner(fig, f"the {rows} highest of {rows + found.others} nodes")
+    return fig
+
+
+def subject_difficulty(found: Groups, minimum: int, height: int = style.HEIGHT) -> go.Figure:
+    """Mean accuracy by subject and difficulty, the weakest subject on top, with the number of answers."""
+    if not found.shown:
+        return style.empty(nothing_shown(found, minimum), height)
+    difficulties = in_order({group.difficulty for group in found.shown})
+    means = {
+        subject: float(np.mean([group.accuracy.mean for group in found.shown if group.subject == subject]))
+        for subject in {group.subject for group in found.shown}
+    }
+    subjects = sorted(means, key=lambda subject: (means[subject], subject))
+    values = np.full((len(subjects), len(difficulties)), np.nan)
+    words = np.full(values.shape, "", dtype=object)
+    hover = np.full(values.shape, "", dtype=object)
+    for group in found.shown:
+        cell = subjects.index(group.subject), difficulties.index(group.difficulty)
+        values[cell] = group.accuracy.mean
+        words[cell] = f"{group.accuracy.mean:.0%}"
+        hover[cell] = f"{group.count} answers of {group.learners:.0f} learners"
+    fig = style.figure(height)
+    fig.add_heatmap(
+        x=difficulties,
+        y=[style.readable(subject) for subject in subjects],
+        z=values,
+        text=words if values.size <= _TEXT_CELLS else None,
+        texttemplate="%{text}",
+        customdata=hover,
+        hoverongaps=False,
+        xgap=2,
+        ygap=2,
+        hovertemplate="%{y} · %{x}<br>accuracy %{z:.1%}<br>%{customdata}<extra></extra>",
+        **_scale(*_shown_range(values), "ratio"),
+    )
+    fig.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
+    fig.update_layout(hovermode="closest")
+    if found.hidden:
+        style.corner(fig, hidden_note(found.hidden, minimum))
+    return fig
+
+
+def activity_heatmap(found: Activity, minimum: int, height: int = style.HEIGHT) -> go.Figure:
+    """Interactions an hour, by weekday and hour of the day."""
+    if not np.isfinite(found.per_hour).any() or not np.nansum(found.per_hour):
+        word = (
+            f"Fewer than {minimum} learners: nothing is shown" if found.hidden else "No interactions in this time range"
+        )
+        return style.empty(word, height)
+    fig = style.figure(height)
+    fig.add_heatmap(
+        x=list(range(24)), y=list(WEEKDAYS), z=found.per_hour, xgap=1, ygap=1, hoverongaps=False,
+        hovertemplate="%{y} %{x}:00 UTC<br>%{z:.3~r} interactions an hour<extra></extra>",
+        **_scale(0, None, ""),
+    )  # fmt: skip
+    fig.update_xaxes(tickvals=list(range(0, 24, 3)), ticktext=[f"{hour:02}" for hour in range(0, 24, 3)])
+    fig.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
+    fig.update_layout(hovermode="closest")
+    return fig
+
+
+def in_order(difficulties: set[str]) -> list[str]:
+    """Difficulties from easy to hard; words that are not known come last, by name."""
+    known = {name: place for place, name in enumerate(DIFFICULTIES)}
+    return sorted(difficulties, key=lambda name: (known.get(name.lower(), len(known)), name))
+
+
+def hidden_note(hidden: int, minimum: int) -> str:
+    """How many groups are not shown, and why."""
+    return f"{hidden} group{'' if hidden == 1 else 's'} under {minimum} learners not shown"
+
+
+def nothing_shown(found: Groups, minimum: int) -> str:
+    """Why no group is shown."""
+    if found.hidden:
+        return f"Every group has fewer than {minimum} learners:<br>nothing is shown"
+    return "No interactions in this time range"
+
+
+def _shown_range(values: FloatArray) -> tuple[float, float]:
+    """The colour range of accuracies: whole tens of percent around the values."""
+    low, high = style.bounds([values.ravel()])
+    return float(np.floor(low * 10) / 10), float(np.ceil(high * 10) / 10)
+
+
+def _scale(low: float | None, high: float | None, unit: str) -> dict[str, object]:
+    bar = {"thickness": 8, "outlinewidth": 0, "tickfont": {"size": 10}, "nticks": 4, "len": 1, "xpad": 4}
+    if unit == "ratio":
+        bar |= {"tickformat": ".0%"}
+    elif unit:
+        bar |= {"ticksuffix": unit}
+    return {"colorscale": theme.HEAT, "zmin": low, "zmax": high, "colorbar": bar}
