@@ -179,7 +179,7 @@ class HealthScore(Message):
     node: Label
     at: Timestamp
     score: Annotated[float, Ge(0.0), Le(100.0)]
-    status: Literal["ok", "warning", "critical", "unknown"]
+    status: Literal["ok", "warning", "critical"]
     components: dict[str, Annotated[float, Ge(0.0), Le(100.0)]]
 
 

@@ -72,7 +72,7 @@ def test_a_client_gets_the_address_and_the_security_of_the_settings() -> None:
 
 def test_the_configuration_is_one_that_clients_take() -> None:
     config = client_config(KafkaSettings(bootstrap_servers="127.0.0.1:1")) | {"log_level": 0}
-    assert len(Producer(config)) == 0
+    assert isinstance(Producer(config), Producer)
     Consumer(config | {"group.id": "g"}).close()
 
 
