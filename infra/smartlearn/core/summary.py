@@ -122,8 +122,21 @@ EMPTY = Summary((), np.zeros((0, 5)), np.zeros(0, np.int64), np.zeros(0, np.int6
 
 def table_of(summaries: Sequence[Summary]) -> Table:
     """The summaries as the rows of a table."""
-    tables = [Table(part.names, part.stats[None], part.cells, part.counts, [part.distinct]) for part in summaries]
-    return stack(tables)
+    names = summaries[0].names if summaries else ()
+    if not names or any(part.names != names for part in summaries):
+        tables = [Table(part.names, part.stats[None], part.cells, part.counts, [part.distinct]) for part in summaries]
+        return stack(tables)
+    # Panes of one owner have the same metrics nearly always: then no row needs a table of its own.
+    cells = [part.cells for part in summaries]
+    sizes = np.fromiter(map(len, cells), np.int64, len(cells))
+    firsts = np.arange(len(cells), dtype=np.int64) * (len(names) << CODE_BITS)
+    return Table(
+        names,
+        np.concatenate([part.stats for part in summaries]).reshape(len(cells), len(names), 5),
+        np.concatenate(cells) + np.repeat(firsts, sizes),
+        np.concatenate([part.counts for part in summaries]),
+        [part.distinct for part in summaries],
+    )
 
 
 def split(table: Table) -> list[Summary]:
