@@ -1,0 +1,1 @@
+"""Where a node's own metrics come from, one source a file."""
