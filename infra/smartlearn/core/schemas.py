@@ -214,6 +214,7 @@ class LiveCounts(Message):
     duplicate: Annotated[int, Ge(0)] = 0
     forwarded: Annotated[int, Ge(0)] = 0
     dead: Annotated[int, Ge(0)] = 0
+    expired: Annotated[int, Ge(0)] = Field(0, description="older than the retention")
 
 
 class Live(Message):
