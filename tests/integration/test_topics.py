@@ -71,6 +71,14 @@ def test_missing_topics_are_made_once_and_are_as_they_should_be(kafka: KafkaSett
     assert verify_topics(kafka) == []
 
 
+def test_a_topic_that_another_process_makes_in_between_is_no_error(
+    kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensure_topics(kafka)
+    monkeypatch.setattr("smartlearn.core.topics._existing", lambda _admin, _kafka: {})
+    assert ensure_topics(kafka) == []
+
+
 def test_other_partitions_and_another_configuration_are_named(kafka: KafkaSettings) -> None:
     admin = AdminClient(client_config(kafka))
     made = admin.create_topics(

@@ -408,7 +408,8 @@ class TestEncode:
         assert columns["gpu"] == [None, "0", None]
 
     def test_leaves_out_a_column_without_values(self) -> None:
-        batch = take(samples(memory_usage=[None, None, None]))
+        batch = take(samples(memory_usage=[5, 6, 7]))
+        batch.numbers["memory_usage"][:] = np.nan
         assert "memory_usage" not in json.loads(encode_batch(batch))["columns"]
 
     def test_writes_an_infinite_number_without_a_code_by_name(self) -> None:

@@ -76,6 +76,12 @@ def test_a_key_that_cannot_be_read_or_made_is_an_error(tmp_path: Path) -> None:
         load_key(tmp_path / "file" / "pseudonym.key", create=True)
 
 
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere" / "deeper")
+    with pytest.raises(SettingsError, match=r"the pseudonym key .* cannot be made: File exists"):
+        load_key(tmp_path / "gone" / "pseudonym.key", create=True)
+
+
 def test_processes_that_create_at_the_same_time_get_one_key(tmp_path: Path) -> None:
     path = tmp_path / "pseudonym.key"
     program = (

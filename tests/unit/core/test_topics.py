@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from smartlearn.core.batch import Kind
-from smartlearn.core.errors import BrokerUnavailable, SettingsError
+from smartlearn.core.errors import BrokerError, BrokerUnavailable, SettingsError
 from smartlearn.core.settings import KafkaSettings
 from smartlearn.core.topics import (
     ALERTS,
@@ -95,6 +98,41 @@ def test_a_broker_that_does_not_answer_is_one_sentence(
     address = f"127.0.0.1:{unused_port}"
     with pytest.raises(BrokerUnavailable, match=f"no Kafka broker answers at {address}: check that it runs"):
         call(KafkaSettings(bootstrap_servers=address))
+
+
+class Refusing:
+    """A cluster with all topics that answers no request about them."""
+
+    def __init__(self, *_config: object) -> None:
+        self._refusal: Future[None] = Future()
+        self._refusal.set_exception(
+            KafkaException(KafkaError(KafkaError.INVALID_REPLICATION_FACTOR, "too few brokers"))
+        )
+
+    def create_topics(self, requests: list[NewTopic], **_options: object) -> dict[str, Future[None]]:
+        return {request.topic: self._refusal for request in requests}
+
+    def describe_configs(self, resources: list[object], **_options: object) -> dict[object, Future[None]]:
+        return dict.fromkeys(resources, self._refusal)
+
+    def list_topics(self, **_options: object) -> SimpleNamespace:
+        return SimpleNamespace(topics={topic.name: layout(topic.partitions) for topic in topics(KafkaSettings())})
+
+
+def layout(partitions: int) -> SimpleNamespace:
+    return SimpleNamespace(error=None, partitions=dict.fromkeys(range(partitions), SimpleNamespace(replicas=[1])))
+
+
+def test_a_topic_that_the_broker_refuses_is_named_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smartlearn.core.topics.AdminClient", Refusing)
+    monkeypatch.setattr(Refusing, "list_topics", lambda _self, **_options: SimpleNamespace(topics={}))
+    with pytest.raises(BrokerError, match=r"the broker did not create topic smartlearn\.performance: too few brokers"):
+        ensure_topics(KafkaSettings(bootstrap_servers="kafka:9092"))
+
+
+def test_what_the_broker_does_not_answer_is_no_mismatch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smartlearn.core.topics.AdminClient", Refusing)
+    assert verify_topics(KafkaSettings(bootstrap_servers="kafka:9092")) == []
 
 
 @pytest.fixture
