@@ -21,7 +21,7 @@ HEARTBEAT_WAIT_S = 2.5
 HEALTH_TIMEOUT_S = 3.0
 """The dashboard asks the store and the broker before it answers."""
 
-LEDGER = ("in", "stored", "late", "duplicate", "forwarded", "dead")
+LEDGER = ("in", "stored", "late", "duplicate", "forwarded", "dead", "expired")
 
 
 class StackState(BaseModel):

@@ -147,7 +147,7 @@ def test_export_without_a_stack_reads_what_is_stored(command: Command, filled: P
         (("query",), 2, "Missing argument"),
         (("frobnicate",), 2, "No such command 'frobnicate'"),
         (("up", "--workers", "0"), 2, "'--workers': Input should be greater than or equal to 1"),
-        (("up", "--port", "70000"), 2, "7000'--workers': Input should be greater than or equal to 1"),
+        (("up", "--port", "70000"), 2, "'--port': Input should be less than or equal to 65535"),
         (("up", "--host", "0.0.0.0"), 2, "give --allow-remote"),
         (("dashboard", "--host", "192.168.1.1"), 2, "give --allow-remote"),
         (("export", "-o", "missing/out.json"), 2, "No such file or directory"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from smartlearn.core.errors import StackError
 from smartlearn.core.settings import KafkaSettings
 from smartlearn.ops.local.broker import accepts, broker_program
+from smartlearn.ops.local.datadir import are_workers_held
 from smartlearn.ops.local.process import Program
 
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
@@ -48,6 +49,7 @@ class Components:
             name,
             _python("smartlearn.stream_processors"),
             lambda: {**self.environment(), "SMARTLEARN_WORKER_NAME": name},
+            held=lambda: are_workers_held(self.data_dir),
         )
 
     def dashboard(self) -> Program:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,6 +15,7 @@ from smartlearn.core.errors import StackError
 from smartlearn.core.stack import StackRecord
 
 _LOCK = "up.lock"
+_HOLD = "hold.lock"
 
 LOCK_PATIENCE_S = 0.5
 """A command that looks whether a stack runs holds the lock for an instant; a start waits so long for it."""
@@ -55,14 +58,23 @@ class DataDirLock:
 
 def is_held(data_dir: Path) -> bool:
     """Whether a supervisor runs on the directory now."""
+    return _is_locked(data_dir / _LOCK)
+
+
+@contextmanager
+def workers_held(data_dir: Path) -> Iterator[None]:
+    """While it lasts, the supervisor of the directory starts no worker."""
+    descriptor = os.open(data_dir / _HOLD, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        descriptor = os.open(data_dir / _LOCK, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        return not _lock(descriptor, fcntl.LOCK_SH)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
         os.close(descriptor)
+
+
+def are_workers_held(data_dir: Path) -> bool:
+    """Whether somebody wants no worker to be started now."""
+    return _is_locked(data_dir / _HOLD)
 
 
 def running_stack(data_dir: Path) -> StackRecord | None:
@@ -75,6 +87,17 @@ def running_stack(data_dir: Path) -> StackRecord | None:
         raise StackError(
             f"{StackRecord.path(data_dir)} was written by another version; stop that stack and start it again"
         ) from error
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not _lock(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
 
 
 def _lock(descriptor: int, mode: int) -> bool:

@@ -49,6 +49,7 @@ class Program:
         command: program and arguments.
         environment: read at each start; over the supervisor's own.
         ready: whether it answers; None where running is enough.
+        held: whether it may not be started now.
         once: whether an exit with 0 is its end rather than a death.
         grace_s: how long SIGTERM may take before SIGKILL follows, when it is restarted.
     """
@@ -57,6 +58,7 @@ class Program:
     command: Sequence[str]
     environment: Callable[[], Mapping[str, str]] = field(default=dict)
     ready: Callable[[], Awaitable[bool]] | None = None
+    held: Callable[[], bool] = field(default=lambda: False)
     once: bool = False
     grace_s: float = 3.0
 
@@ -148,6 +150,8 @@ class Supervised:
         delay: float | None = None
         while not self._ending.is_set():
             self._again = False
+            while self.program.held() and not self._ending.is_set():  # noqa: ASYNC110  another process holds it
+                await asyncio.sleep(PROBE_INTERVAL_S)
             started = loop.time()
             code = await self._run_once()
             if self._ending.is_set() or (self.program.once and code == 0):
