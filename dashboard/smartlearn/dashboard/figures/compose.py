@@ -40,15 +40,16 @@ def compose(title: str, panels: Sequence[tuple[str, go.Figure]], columns: int = 
     )
     for number, title_ in enumerate(whole.layout.annotations):
         start = whole.layout[f"xaxis{_suffix(number)}"].domain[0]
-        title_.update(x=start, xanchor="left", yshift=6, font={"size": 13})
+        above_legend = 22 if panels[number][1].layout.showlegend else 4
+        title_.update(x=start, xanchor="left", yshift=above_legend, font={"size": 13})
     for number, (_, panel) in enumerate(panels):
         _place(whole, panel, number, columns)
     whole.update_layout(
-        title={"text": title},
+        title={"text": title, "yref": "container", "y": 1, "yanchor": "top", "pad": {"t": 16, "l": 16}},
         height=height,
         template=theme.LIGHT,
         showlegend=True,
-        margin={"l": 56, "r": 96, "t": 84, "b": 40},
+        margin={"l": 56, "r": 96, "t": 76, "b": 40},
         hovermode="closest" if any(panel.layout.hovermode == "closest" for _, panel in panels) else "x unified",
         hoversort="value descending",
     )
@@ -68,7 +69,7 @@ def _place(whole: go.Figure, panel: go.Figure, number: int, columns: int) -> Non
     if panel.layout.showlegend:
         x, y = whole.layout[f"xaxis{suffix}"].domain, whole.layout[f"yaxis{suffix}"].domain
         whole.layout[f"legend{suffix}"] = {
-            "x": x[1], "xanchor": "right", "y": y[1], "yanchor": "bottom", "orientation": "h", "font": {"size": 10},
+            "x": x[0], "xanchor": "left", "y": y[1], "yanchor": "bottom", "orientation": "h", "font": {"size": 10},
         }  # fmt: skip
     if panel.layout.bargap is not None:
         whole.update_layout(bargap=panel.layout.bargap)

@@ -28,14 +28,15 @@ def components(found: Sequence[NodeHealth], settings: Settings, height: int = st
         title = metric(rule.metric).title
         color = theme.metric_color(rule.metric, settings)
         rows = [
-            (one.components[rule.name], name)
+            (one.components[rule.name], name, one.node)
             for one, name in zip(shown, names, strict=True)
             if rule.name in one.components
         ]
         if rows:
             fig.add_scatter(
-                x=[value for value, _ in rows],
-                y=[name for _, name in rows],
+                x=[value for value, _, _ in rows],
+                y=[name for _, name, _ in rows],
+                customdata=[node for _, _, node in rows],
                 mode="markers",
                 name=title,
                 marker={"size": 12, "symbol": "line-ns", "line": {"width": 3, "color": color}, "color": color},
@@ -44,8 +45,8 @@ def components(found: Sequence[NodeHealth], settings: Settings, height: int = st
     fig.add_scatter(
         x=[one.score for one in shown], y=names, mode="markers", name="score",
         marker={"size": 14, "color": [theme.STATUS_COLORS[one.status] for one in shown]},
-        customdata=[one.status for one in shown],
-        hovertemplate="<b>%{x:.0f}</b> %{customdata}<extra>score</extra>",
+        customdata=[one.node for one in shown], text=[theme.STATUS_WORDS[one.status] for one in shown],
+        hovertemplate="<b>%{x:.0f}</b> %{text}<extra>score</extra>",
     )  # fmt: skip
     for one, name in zip(shown, names, strict=True):
         fig.add_annotation(
@@ -96,7 +97,7 @@ def memory_efficiency(found: Sequence[Efficiency], settings: Settings, height: i
     """Mean and peak of the memory in use, node by node, the least efficient on top."""
     shown = list(found[:_MOST])
     if not shown:
-        return style.empty("No memory usage in this time range", height)
+        return style.nothing("memory usage", height)
     fig = style.figure(height)
     names = [style.shorten(one.node, 18) for one in shown]
     for one, name in zip(shown, names, strict=True):

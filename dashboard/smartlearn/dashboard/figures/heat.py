@@ -24,7 +24,7 @@ def resource_heatmap(found: Matrix, settings: Settings, height: int | None = Non
     """A metric by node and time, the highest average on top; nothing where a node sent nothing."""
     what = metric(found.metric)
     if not found.names:
-        return style.empty(f"No {what.title} in this time range", height or style.HEIGHT)
+        return style.nothing(what.title, height or style.HEIGHT)
     rows = len(found.names)
     fig = style.figure(height or max(style.HEIGHT, 70 + ROW_HEIGHT * rows))
     fig.add_heatmap(
@@ -49,7 +49,7 @@ def resource_heatmap(found: Matrix, settings: Settings, height: int | None = Non
 def subject_difficulty(found: Groups, minimum: int, height: int = style.HEIGHT) -> go.Figure:
     """Mean accuracy by subject and difficulty, the weakest subject on top, with the number of answers."""
     if not found.shown:
-        return style.empty(nothing_shown(found, minimum), height)
+        return not_shown(found, minimum, height)
     difficulties = in_order({group.difficulty for group in found.shown})
     means = {
         subject: float(np.mean([group.accuracy.mean for group in found.shown if group.subject == subject]))
@@ -88,10 +88,7 @@ def subject_difficulty(found: Groups, minimum: int, height: int = style.HEIGHT) 
 def activity_heatmap(found: Activity, minimum: int, height: int = style.HEIGHT) -> go.Figure:
     """Interactions an hour, by weekday and hour of the day."""
     if not np.isfinite(found.per_hour).any() or not np.nansum(found.per_hour):
-        word = (
-            f"Fewer than {minimum} learners: nothing is shown" if found.hidden else "No interactions in this time range"
-        )
-        return style.empty(word, height)
+        return style.too_few(minimum, height) if found.hidden else style.nothing("interactions", height)
     fig = style.figure(height)
     fig.add_heatmap(
         x=list(range(24)), y=list(WEEKDAYS), z=found.per_hour, xgap=1, ygap=1, hoverongaps=False,
@@ -115,11 +112,9 @@ def hidden_note(hidden: int, minimum: int) -> str:
     return f"{hidden} group{'' if hidden == 1 else 's'} under {minimum} learners not shown"
 
 
-def nothing_shown(found: Groups, minimum: int) -> str:
+def not_shown(found: Groups, minimum: int, height: int) -> go.Figure:
     """Why no group is shown."""
-    if found.hidden:
-        return f"Every group has fewer than {minimum} learners:<br>nothing is shown"
-    return "No interactions in this time range"
+    return style.too_few(minimum, height) if found.hidden else style.nothing("interactions", height)
 
 
 def _shown_range(values: FloatArray) -> tuple[float, float]:

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from smartlearn.core.settings import Settings
 from smartlearn.dashboard import theme
 from smartlearn.dashboard.figures import style
-from smartlearn.dashboard.figures.heat import hidden_note, in_order, nothing_shown
+from smartlearn.dashboard.figures.heat import hidden_note, in_order, not_shown
 from smartlearn.dashboard.figures.metrics import metric
 from smartlearn.dashboard.format import number, with_unit
 from smartlearn.dashboard.queries import Estimate, Group, Groups, Histogram, OverTime, Window, with_gaps
@@ -26,8 +26,7 @@ def over_time(
     line, minimum = found.line, settings.privacy.minimum_group
     what = metric(line.metric)
     if not len(line):
-        word = f"Fewer than {minimum} learners at any time:<br>nothing is shown" if found.hidden else None
-        return style.empty(word or "No interactions in this time range", height)
+        return style.too_few(minimum, height) if found.hidden else style.nothing("interactions", height)
     color = theme.metric_color(line.metric, settings)
     fig = style.figure(height)
     style.time_axis(fig, *((window.start, window.stop) if window else (None, None)))
@@ -53,7 +52,7 @@ def by_group(
     """Accuracy of each group with its 95 % interval: subjects the weakest first, difficulties from easy to hard."""
     minimum = settings.privacy.minimum_group
     if not found.shown:
-        return style.empty(nothing_shown(found, minimum), height)
+        return not_shown(found, minimum, height)
     groups = _ordered(found.shown, by)
     color = theme.metric_color("accuracy", settings)
     names = [style.readable(getattr(group, by)) for group in groups]
@@ -86,7 +85,7 @@ def most_accessed(found: Groups, settings: Settings, height: int = style.HEIGHT)
     """Interactions by subject, the most first."""
     minimum = settings.privacy.minimum_group
     if not found.shown:
-        return style.empty(nothing_shown(found, minimum), height)
+        return not_shown(found, minimum, height)
     groups = found.shown[:_MOST]
     fig = style.figure(height)
     fig.add_bar(
@@ -116,10 +115,7 @@ def spread(found: Histogram, name: str, settings: Settings, height: int = style.
     what = metric(name)
     if not found.count:
         minimum = settings.privacy.minimum_group
-        word = (
-            f"Fewer than {minimum} learners: nothing is shown" if found.hidden else "No interactions in this time range"
-        )
-        return style.empty(word, height)
+        return style.too_few(minimum, height) if found.hidden else style.nothing("interactions", height)
     fig = style.figure(height)
     width = np.diff(found.edges)
     fig.add_bar(

@@ -52,6 +52,16 @@ def empty(message: str, height: int = HEIGHT) -> go.Figure:
     return blank
 
 
+def nothing(what: str, height: int = HEIGHT) -> go.Figure:
+    """A figure that says that a time range has none of something, and what to do."""
+    return empty(f"No {what} in this time range.<br>Choose a longer one, or run <b>smartlearn demo</b>.", height)
+
+
+def too_few(minimum: int, height: int = HEIGHT) -> go.Figure:
+    """A figure that says that there is data, of too few learners to show."""
+    return empty(f"Fewer than {minimum} learners:<br>nothing is shown, so that nobody is recognised.", height)
+
+
 def moments(time: Int64Array) -> NDArray[np.datetime64]:
     """Ns since the epoch as Plotly takes them: UTC, to the millisecond."""
     return time.astype("datetime64[ns]").astype("datetime64[ms]")

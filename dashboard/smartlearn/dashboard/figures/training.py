@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import plotly.graph_objects as go
@@ -15,9 +16,11 @@ from smartlearn.dashboard.figures.metrics import Metric, metric
 from smartlearn.dashboard.format import number, span
 from smartlearn.dashboard.queries import Best, Curve, Run
 
-NOTHING = "No training run yet"
+LOSSES: Final = ("training_loss", "validation_loss")
 _LOG_FROM = 50.0
 _DIRECT = 5
+_BAR = 14
+_AROUND = 44
 
 
 def loss(
@@ -31,8 +34,9 @@ def loss(
         settings: colours.
         height: px.
     """
-    if not any(len(curve) for metrics in curves.values() for curve in metrics.values()):
-        return style.empty(NOTHING, height)
+    drawn = [metrics[name] for metrics in curves.values() for name in LOSSES if len(metrics.get(name, ()))]
+    if not drawn:
+        return style.nothing("training run", height)
     fig = style.figure(height)
     colors = run_colors(curves)
     single = len(curves) == 1
@@ -47,10 +51,10 @@ def loss(
             _draw(fig, curve, word if single else f"{run} · {word.lower()}", color, width, 1.0 if single else opacity)
             if single or name == "validation_loss" or not len(metrics.get("validation_loss", ())):
                 labels.append(style.Label(word.removesuffix(" loss") if single else run, float(curve.value[-1]), color))
+    low, high = _loss_axis(fig, drawn)
     for best in bests:
         color = theme.metric_color("validation_loss", settings) if single else colors[best.run]
         mark_best(fig, best, color, with_text=single)
-    low, high = _loss_axis(fig, [c for metrics in curves.values() for c in metrics.values()])
     if fig.layout.yaxis.type == "log":
         labels = [replace(label, value=float(np.log10(label.value))) for label in labels]
     if len(labels) <= _DIRECT:
@@ -66,7 +70,8 @@ def over_steps(curves: Mapping[str, Curve], settings: Settings, height: int = st
     what = metric(name)
     drawn = {run: curve for run, curve in curves.items() if len(curve)}
     if not drawn:
-        return style.empty(f"No {what.title.lower()} in these runs" if curves else NOTHING, height)
+        word = f"{what.title.lower()} in these runs" if curves else "training run in this time range"
+        return style.empty(f"No {word}.", height)
     fig = style.figure(height)
     colors = run_colors(curves)
     if len(curves) == 1:
@@ -88,14 +93,17 @@ def over_steps(curves: Mapping[str, Curve], settings: Settings, height: int = st
 def progress(runs: Sequence[Run], settings: Settings, height: int = style.HEIGHT) -> go.Figure:
     """How far each run is: a bar of its planned steps, its rate and the time that is left."""
     if not runs:
-        return style.empty(NOTHING, height)
+        return style.nothing("training run", height)
     shown = list(runs[:8])
     names = [style.shorten(run.run, 18) for run in shown]
     fig = style.figure(height)
-    share = [run.progress if np.isfinite(run.progress) else 0.0 for run in shown]
+    planned = [1.0 if run.total_steps else 0.0 for run in shown]
+    share = [run.progress if run.total_steps else 0.0 for run in shown]
     color = theme.metric_color("training_loss", settings)
+    row = (height - _AROUND) / len(shown)
+    bar = min(_BAR, 0.4 * row)
     track = {"orientation": "h", "y": names, "offsetgroup": "progress"}
-    fig.add_bar(x=[1.0] * len(shown), marker={"color": theme.faded(color, 0.12)}, hoverinfo="skip", **track)
+    fig.add_bar(x=planned, marker={"color": theme.faded(color, 0.12)}, hoverinfo="skip", **track)
     fig.add_bar(
         x=share,
         marker={"color": color, "cornerradius": 3},
@@ -105,10 +113,10 @@ def progress(runs: Sequence[Run], settings: Settings, height: int = style.HEIGHT
     )
     for run, name in zip(shown, names, strict=True):
         fig.add_annotation(
-            text=progress_words(run), xref="x domain", x=0, xanchor="left", yref="y", y=name, yshift=-19,
+            text=progress_words(run), xref="x domain", x=0, xanchor="left", yref="y", y=name, yshift=-bar / 2 - 9,
             showarrow=False, font={"size": 11, "color": theme.GREY},
         )  # fmt: skip
-    fig.update_layout(barmode="overlay", hovermode="closest", bargap=0.68)
+    fig.update_layout(barmode="overlay", hovermode="closest", bargap=1 - bar / row)
     fig.update_xaxes(range=[0, 1], tickformat=".0%", dtick=0.25)
     fig.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
     if len(runs) > len(shown):
@@ -141,12 +149,22 @@ def rate(per_second: float) -> str:
 def mark_best(fig: go.Figure, best: Best, color: str, *, with_text: bool) -> None:
     """A star on a run's best step."""
     fig.add_scatter(
-        x=[best.step], y=[best.value], mode="markers+text" if with_text else "markers", name="best",
+        x=[best.step],
+        y=[best.value],
+        mode="markers",
+        name="best",
         marker={"symbol": "star", "size": 12, "color": color, "line": {"color": "white", "width": 1}},
-        text=[f"best {number(best.value)} at {best.step:,}"], textposition="top center",
-        textfont={"size": 11, "color": color}, cliponaxis=False,
+        cliponaxis=False,
         hovertemplate=f"best {number(best.value)} at step {best.step:,}<extra>{best.run}</extra>",
-    )  # fmt: skip
+        showlegend=False,
+    )
+    if with_text:
+        logarithmic = fig.layout.yaxis.type == "log"
+        fig.add_annotation(
+            text=f"best {number(best.value)} at step {best.step:,}", xref="x", x=best.step, yref="y",
+            y=float(np.log10(best.value)) if logarithmic else best.value, showarrow=True, arrowhead=0, arrowwidth=1,
+            arrowcolor=color, ax=24, ay=-52, font={"size": 11, "color": color}, standoff=6,
+        )  # fmt: skip
 
 
 def run_colors(runs: Iterable[str]) -> dict[str, str]:

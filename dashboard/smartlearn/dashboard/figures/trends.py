@@ -43,7 +43,7 @@ def lines(
     what = metric(found.metric)
     drawn = found.lines
     if not drawn:
-        return style.empty(f"No {what.title} in this time range", height)
+        return style.nothing(what.title, height)
     if len(drawn) == 1:
         return band(drawn[0], settings, window, height=height)
     fig = style.figure(height)
@@ -71,7 +71,7 @@ def band(line: Trend, settings: Settings, window: Window | None = None, *, heigh
     """One line in its metric's colour over the range between its lowest and highest values."""
     what = metric(line.metric)
     if not len(line):
-        return style.empty(f"No {what.title} in this time range", height)
+        return style.nothing(what.title, height)
     color = theme.metric_color(line.metric, settings)
     fig = style.figure(height)
     style.time_axis(fig, *_span(window))
@@ -88,7 +88,7 @@ def quantiles(
     """p50, p95 and p99 of a metric: one hue, the rarer the lighter."""
     what = metric(found.metric)
     if not len(found):
-        return style.empty(f"No {what.title} in this time range", height)
+        return style.nothing(what.title, height)
     color = theme.metric_color(found.metric, settings)
     fig = style.figure(height)
     style.time_axis(fig, *_span(window))

@@ -9,8 +9,10 @@ from smartlearn.dashboard.queries.alerts import Note, Transition, alerts, notes,
 from smartlearn.dashboard.queries.curves import Best, Curve, best, curves, gap
 from smartlearn.dashboard.queries.health import NodeHealth, Status, health, scores, status_of
 from smartlearn.dashboard.queries.history import History
+from smartlearn.dashboard.queries.insights import Insight, insights
 from smartlearn.dashboard.queries.interactions import (
     Activity,
+    By,
     Estimate,
     Group,
     Groups,
@@ -23,6 +25,7 @@ from smartlearn.dashboard.queries.interactions import (
     subjects,
 )
 from smartlearn.dashboard.queries.memory import Efficiency, memory_efficiency
+from smartlearn.dashboard.queries.models import Spread, Version, spread, versions
 from smartlearn.dashboard.queries.performance import (
     FLEET,
     Change,
@@ -42,7 +45,7 @@ from smartlearn.dashboard.queries.performance import (
     trends,
 )
 from smartlearn.dashboard.queries.rollups import Trend
-from smartlearn.dashboard.queries.training import Run, run, run_names, runs
+from smartlearn.dashboard.queries.training import Run, RunState, run, run_names, runs
 from smartlearn.dashboard.queries.window import (
     DAY,
     HOUR,
@@ -63,6 +66,7 @@ __all__ = [
     "SECOND",
     "Activity",
     "Best",
+    "By",
     "Change",
     "Curve",
     "Efficiency",
@@ -71,6 +75,7 @@ __all__ = [
     "Groups",
     "Histogram",
     "History",
+    "Insight",
     "Lines",
     "Matrix",
     "Newest",
@@ -79,9 +84,12 @@ __all__ = [
     "OverTime",
     "Quantiles",
     "Run",
+    "RunState",
+    "Spread",
     "Status",
     "Transition",
     "Trend",
+    "Version",
     "Window",
     "activity",
     "alerts",
@@ -94,6 +102,7 @@ __all__ = [
     "gap",
     "groups",
     "health",
+    "insights",
     "matrix",
     "memory_efficiency",
     "merged",
@@ -108,10 +117,12 @@ __all__ = [
     "run_names",
     "runs",
     "scores",
+    "spread",
     "standing",
     "status_of",
     "subjects",
     "tier_for",
     "trends",
+    "versions",
     "with_gaps",
 ]

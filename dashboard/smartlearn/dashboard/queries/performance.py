@@ -139,6 +139,8 @@ def trends(
     window: Window,
     chosen: Sequence[str] = (),
     top: int = TOP,
+    *,
+    rows: int = ROWS,
 ) -> dict[str, Lines]:
     """A line a node for each metric, read in one query a set of nodes.
 
@@ -148,14 +150,15 @@ def trends(
         window: the time range.
         chosen: the nodes wanted; empty is all.
         top: at most so many lines a metric, those with the highest averages.
+        rows: a line has about so many.
     """
     names = list(chosen) or nodes(store)
     if len(names) <= top:
-        return {metric: Lines(metric, drawn) for metric, drawn in _lines(store, metrics, window, names).items()}
+        return {metric: Lines(metric, drawn) for metric, drawn in _lines(store, metrics, window, names, rows).items()}
     found: dict[str, Lines] = {}
     for metric in metrics:
         ranked = [name for name, _ in rank(store, metric, window, chosen)]
-        drawn = _lines(store, [metric], window, ranked[:top])[metric]
+        drawn = _lines(store, [metric], window, ranked[:top], rows)[metric]
         found[metric] = Lines(metric, drawn, max(len(ranked) - top, 0))
     return found
 
@@ -268,9 +271,11 @@ def matrix(
     return Matrix(metric, names, time, width, values, others=max(len(ranked) - rows, 0))
 
 
-def _lines(store: History, metrics: Sequence[str], window: Window, names: Sequence[str]) -> dict[str, list[Trend]]:
-    """Metric → the nodes' lines, the highest average first."""
-    tier, width = _grain(store, window, ROWS)
+def _lines(
+    store: History, metrics: Sequence[str], window: Window, names: Sequence[str], rows: int
+) -> dict[str, list[Trend]]:
+    """The lines of the nodes by metric, the highest average first."""
+    tier, width = _grain(store, window, rows)
     series = read(store, "performance", tier, window, metrics, where=_where(names)) if names else []
     groups = grouped(series, "node", "")
     found: dict[str, list[Trend]] = {}

@@ -1,0 +1,252 @@
+"""AI Performance: how fast and how well the models answer, and what holds them back."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import plotly.graph_objects as go
+
+from smartlearn.core.settings import RuleSettings
+from smartlearn.dashboard import queries, theme
+from smartlearn.dashboard.figures import health, trends
+from smartlearn.dashboard.figures.metrics import metric, rule_of
+from smartlearn.dashboard.figures.training import progress
+from smartlearn.dashboard.format import NOTHING, ago, number, signed, split_unit, with_unit
+from smartlearn.dashboard.panels import Advice, Chart, Choice, Column, Context, Insights, Page, Stat, Table
+from smartlearn.dashboard.theme import Status
+from smartlearn.dashboard.view import View
+
+MEMORY: Final = Choice("memory", "Which memory", {"memory_usage": "Host memory", "gpu_memory": "GPU memory"})
+_SHOWN_INSIGHTS: Final = 12
+
+
+def stats(context: Context, view: View) -> list[Stat]:
+    """Response time, accuracy, memory efficiency, GPU memory and health at a glance."""
+    history, settings = context.history, context.settings
+    now = queries.spread(history, "response_time", view.window, view.nodes)
+    before = queries.spread(history, "response_time", view.window.previous(), view.nodes)
+    changes = queries.changes(history, ["response_time", "model_accuracy", "gpu_memory"], view.window, view.nodes)
+    return [
+        _response_time(context, now, before, changes["response_time"]),
+        _accuracy(context, changes["model_accuracy"]),
+        _efficiency(queries.memory_efficiency(history, view.window, view.nodes)),
+        _gpu(context, changes["gpu_memory"]),
+        _health(queries.health(history, settings, view.now, view.nodes)),
+    ]
+
+
+def response_time(context: Context, view: View) -> go.Figure:
+    """p50, p95 and p99 over time with the rule's levels."""
+    found = queries.quantiles(context.history, "response_time", view.window, view.nodes)
+    return trends.quantiles(found, context.settings, view.window)
+
+
+def accuracy(context: Context, view: View) -> go.Figure:
+    """Accuracy by model version over time, with the notes of deployments."""
+    found = queries.by_version(context.history, "model_accuracy", view.window, view.nodes)
+    figure = trends.named(found, context.settings, view.window)
+    trends.add_notes(figure, queries.notes(context.history, view.window) if found else [])
+    return figure
+
+
+def gpu(context: Context, view: View) -> go.Figure:
+    """GPU memory by node."""
+    found = queries.trends(context.history, ["gpu_memory"], view.window, view.nodes)["gpu_memory"]
+    styles = theme.series_style(queries.nodes(context.history))
+    return trends.lines(found, context.settings, view.window, styles=styles)
+
+
+def efficiency(context: Context, view: View) -> go.Figure:
+    """Mean against peak of a memory, by node."""
+    found = queries.memory_efficiency(context.history, view.window, view.nodes, MEMORY.of(view))
+    return health.memory_efficiency(found, context.settings)
+
+
+def training_status(context: Context, view: View) -> go.Figure:
+    """The newest runs and how far they are."""
+    return progress(queries.runs(context.history, view.now, view.window, view.nodes), context.settings)
+
+
+def node_health(context: Context, view: View) -> go.Figure:
+    """The newest score of each node with its components."""
+    return health.components(queries.health(context.history, context.settings, view.now, view.nodes), context.settings)
+
+
+def advice(context: Context, view: View) -> list[Advice]:
+    """Each level that was crossed: what, since when and how often, what else was high, what to do."""
+    found = queries.insights(context.history, context.settings.rules, view.window, view.nodes)
+    return [_advice(one, context, view.now) for one in found[:_SHOWN_INSIGHTS]]
+
+
+def version_rows(context: Context, view: View) -> list[dict[str, Any]]:
+    """A row a model version."""
+    return [
+        {
+            "version": one.version,
+            "answers": max(one.response_time.count, one.accuracy.count),
+            "nodes": one.nodes,
+            "accuracy": _known(one.accuracy.mean),
+            "p50": _known(one.response_time.p50),
+            "p95": _known(one.response_time.p95),
+            "p99": _known(one.response_time.p99),
+            "first": one.first,
+            "last": one.last,
+        }
+        for one in queries.versions(context.history, view.window, view.nodes)
+    ]
+
+
+def level_of(value: float, rule: RuleSettings | None) -> Status | None:
+    """What a value is by a rule; None without a rule or a value."""
+    if rule is None or math.isnan(value):
+        return None
+    if value > rule.critical:
+        return "critical"
+    return "warning" if value > rule.warning else "ok"
+
+
+def _response_time(context: Context, now: queries.Spread, before: queries.Spread, line: queries.Change) -> Stat:
+    value, unit = split_unit(now.p95, "ms")
+    change = now.p95 - before.p95
+    return Stat(
+        "Response time, p95",
+        value,
+        unit,
+        signed(change, "ms") if math.isfinite(change) else "",
+        None if not math.isfinite(change) or change == 0 else "bad" if change > 0 else "good",
+        level_of(now.p95, rule_of("response_time", context.settings)),
+        f"median {with_unit(now.p50, 'ms')}" if now.count else "",
+        line.spark.mean,
+        theme.metric_color("response_time", context.settings),
+        f"{now.count:,} answers, slowest {with_unit(now.high, 'ms')}" if now.count else "",
+    )
+
+
+def _accuracy(context: Context, change: queries.Change) -> Stat:
+    value, unit = split_unit(change.value, "fraction")
+    points = 100 * change.change
+    return Stat(
+        "Model accuracy",
+        value,
+        unit,
+        signed(points, "%") if math.isfinite(points) else "",
+        None if not math.isfinite(points) or points == 0 else "good" if points > 0 else "bad",
+        note=f"{number(change.count)} samples" if change.count else "",
+        spark=change.spark.mean,
+        color=theme.metric_color("model_accuracy", context.settings),
+    )
+
+
+def _efficiency(found: list[queries.Efficiency]) -> Stat:
+    if not found:
+        return Stat("Memory efficiency", NOTHING, note="mean of peak")
+    worst = found[0]
+    mean = sum(one.efficiency for one in found) / len(found)
+    note = f"lowest: {worst.node}, {worst.efficiency:.0%}" if len(found) > 1 else f"peak {worst.peak:.0f} %"
+    value, unit = split_unit(mean, "fraction")
+    return Stat("Memory efficiency", value, unit, note=note, hint="mean memory in use ÷ its peak, by node")
+
+
+def _gpu(context: Context, change: queries.Change) -> Stat:
+    value, unit = split_unit(change.value, "%")
+    return Stat(
+        "GPU memory",
+        value,
+        unit,
+        signed(change.change, "%") if math.isfinite(change.change) else "",
+        status=level_of(change.value, rule_of("gpu_memory", context.settings)),
+        note=f"peak {with_unit(change.high, '%')}" if change.count else "no node has a GPU",
+        spark=change.spark.mean,
+        color=theme.metric_color("gpu_memory", context.settings),
+    )
+
+
+def _health(found: list[queries.NodeHealth]) -> Stat:
+    if not found:
+        return Stat("Health, worst node", NOTHING)
+    worst = found[0]
+    value, _ = split_unit(worst.score, "")
+    fine = sum(one.status == "ok" for one in found)
+    return Stat(
+        "Health, worst node",
+        value,
+        "of 100",
+        status=worst.status,
+        note=f"{worst.node} · {fine} of {len(found)} OK",
+        hint=f"newest data {ago(worst.age_s)}",
+    )
+
+
+def _advice(one: queries.Insight, context: Context, now: int) -> Advice:
+    rule = one.rule
+    title = metric(rule.metric).title
+    crossed = rule.critical if one.critical else rule.warning
+    share = one.above_critical if one.critical else one.above_warning
+    evidence = [f"Peak {with_unit(one.peak, rule.unit)}", f"now {with_unit(one.newest, rule.unit)}"]
+    evidence += [
+        f"{metric(_metric_of(other, context)).title} was high in {part:.0%} of that time"
+        for other, part in sorted(one.together.items(), key=lambda pair: -pair[1])
+    ]
+    return Advice(
+        "critical" if one.critical else "warning",
+        f"{title} on {one.node} was above {with_unit(crossed, rule.unit)} for {_share(share)} of the time",
+        f"{'; '.join(evidence)}. → {rule.action}",
+        "now" if one.standing else ago((now - one.last_at) / queries.SECOND),
+    )
+
+
+def _metric_of(rule: str, context: Context) -> str:
+    return next((one.metric for one in context.settings.rules if one.name == rule), rule)
+
+
+def _share(share: float) -> str:
+    return "under 1 %" if share < 0.01 else f"{share:.0%}".replace("%", " %")
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+PAGE: Final = Page(
+    path="/ai",
+    name="AI Performance",
+    question="How fast and how well do the models answer, and what holds them back?",
+    stats=stats,
+    panels=(
+        Chart("ai-response-time", "Response time", response_time, unit="ms: p50, p95, p99", span=8),
+        Insights("ai-insights", "Insights", advice, empty="No level was crossed in this time range", span=4),
+        Chart("ai-accuracy", "Model accuracy by version", accuracy, unit="%"),
+        Chart("ai-gpu", "GPU memory by node", gpu, unit="% of total"),
+        Chart(
+            "ai-memory",
+            "Memory efficiency",
+            efficiency,
+            unit="mean ÷ peak",
+            span=4,
+            choice=MEMORY,
+            help="How much of the memory that a node had to have (its peak) was in use on average (the dot).",
+        ),
+        Chart("ai-training", "Training status", training_status, span=4),
+        Chart("ai-health", "Health", node_health, unit="0–100, with components", span=4, click="node"),
+        Table(
+            "ai-versions",
+            "Model versions",
+            (
+                Column("version", "Version"),
+                Column("answers", "Samples", "number", 100),
+                Column("nodes", "Nodes", "number", 90),
+                Column("accuracy", "Accuracy", "percent", 110),
+                Column("p50", "p50 (ms)", "number", 110),
+                Column("p95", "p95 (ms)", "number", 110),
+                Column("p99", "p99 (ms)", "number", 110),
+                Column("first", "First seen", "time", 190),
+                Column("last", "Last seen", "time", 190),
+            ),
+            version_rows,
+            empty="No model answered in this time range. Choose a longer one, or run smartlearn demo.",
+        ),
+    ),
+    pickers=("node",),
+    icon="ai",
+)
