@@ -70,11 +70,11 @@ def test_a_directory_that_was_never_used_holds_no_stack(tmp_path: Path) -> None:
     assert not (tmp_path / "nothing").exists()
 
 
-def test_a_record_of_another_version_is_named_in_one_sentence(tmp_path: Path) -> None:
+def test_a_record_that_cannot_be_read_is_named_in_one_sentence(tmp_path: Path) -> None:
     lock = DataDirLock(tmp_path)
     lock.acquire()
     StackRecord.path(tmp_path).write_text('{"pid": 1, "shape": "of the future"}')
-    with pytest.raises(StackError, match="another version"):
+    with pytest.raises(StackError, match="is not the record of a stack"):
         running_stack(tmp_path)
     with pytest.raises(StackError, match="already runs"):
         DataDirLock(tmp_path).acquire()

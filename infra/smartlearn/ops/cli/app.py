@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from smartlearn.ops.cli import alerts, doctor, export, query, reset, services, status, topics, up
+from smartlearn.ops.cli import (
+    alerts,
+    doctor,
+    export,
+    query,
+    reset,
+    servers,
+    services,
+    status,
+    store,
+    topics,
+    up,
+)
 from smartlearn.ops.cli.options import DataDir
 
 app = typer.Typer(
@@ -19,7 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for group in (up, status, doctor, query, export, alerts, reset, topics, services):
+for group in (up, status, doctor, query, export, alerts, reset, topics, services, servers, store):
     group.register(app)
 
 

@@ -18,6 +18,7 @@ from smartlearn.core.stores import open_store
 from smartlearn.core.stores.base import MetricStore
 from smartlearn.ops.local.datadir import running_stack
 from smartlearn.ops.render import Format
+from smartlearn.ops.servers import ServersRecord, environment
 from smartlearn.ops.timespan import Span, parse_span
 
 DataDir = Annotated[
@@ -44,13 +45,27 @@ def settings_of(data_dir: Path | None, **values: Any) -> Settings:
 
 
 def connected(data_dir: Path | None) -> tuple[Settings, StackRecord | None]:
-    """The settings, pointed at the stack that runs on the data directory if one does, and its record."""
+    """The settings, pointed at the stack or the servers that run on the data directory, and the stack's record."""
     settings = settings_of(data_dir)
     record = running_stack(settings.data_dir)
+    if settings.kafka.bootstrap_servers is None and (record is None or record.mode == "servers"):
+        settings = on_servers(settings)
     if record is None or settings.kafka.bootstrap_servers is not None:
         return settings, record
     update = {"bootstrap_servers": record.kafka, "epoch": record.kafka_epoch}
     return settings.model_copy(update={"kafka": settings.kafka.model_copy(update=update)}), record
+
+
+def on_servers(settings: Settings) -> Settings:
+    """The settings, pointed at the native servers that run on their data directory, if any do.
+
+    The environment is changed with them: services read it for themselves.
+    """
+    record = ServersRecord.read(settings.data_dir)
+    if record is None or not any(server.process() for server in record.servers):
+        return settings
+    os.environ.update(environment(record))
+    return settings_of(settings.data_dir)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import typer
 from smartlearn.core.errors import InvalidQuery, StackError
 from smartlearn.core.settings import Settings
 from smartlearn.core.stack import StackRecord
+from smartlearn.ops import servers
 from smartlearn.ops.cli.options import DataDir, Yes, connected, stored
 from smartlearn.ops.local.components import require_services
 from smartlearn.ops.local.datadir import workers_held
@@ -24,7 +25,7 @@ from smartlearn.ops.local.datadir import workers_held
 WORKER_STOP_S = 10.0
 """A worker that is told to stop flushes first; one that takes longer is killed, and reads again what it held."""
 
-KEPT_BY_US = ("logs", "spool", "stack.json", "up.lock", "hold.lock")
+KEPT_BY_US = ("logs", "spool", "stack.json", "up.lock", "hold.lock", "servers", "servers.json")
 """What a stack puts into its data directory beside the store's files, the pseudonym key and the workers' folders."""
 
 
@@ -65,6 +66,8 @@ def _reset_everything(settings: Settings, record: StackRecord | None, *, yes: bo
     folder = settings.data_dir
     if record is not None:
         raise StackError(f"a stack runs on {folder} (pid {record.pid}): stop it first, or give --demo")
+    if any(state.state == "running" for state in servers.status(folder)):
+        raise StackError(f"servers run on {folder}: stop them first with `smartlearn servers down`")
     doomed = _ours(settings)
     if not doomed:
         typer.echo(f"there is nothing to remove in {folder}")

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Annotated
 
 import typer
 
 from smartlearn.core.errors import SettingsError
+from smartlearn.core.settings import Settings
+from smartlearn.ops import servers
 from smartlearn.ops.cli.options import DataDir, settings_of
 from smartlearn.ops.local.components import require_services
 from smartlearn.ops.local.stack import Plan, Stack
@@ -37,14 +43,34 @@ def up(
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Let --host be an address that other machines reach.")
     ] = False,
+    on_native: Annotated[
+        bool, typer.Option("--servers", help="On Kafka and InfluxDB of `smartlearn servers build`.")
+    ] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Start the stack on this machine, and keep it running until Ctrl-C."""
     settings = settings_of(data_dir)
     host = check_host(host or settings.dashboard.host, allow_remote=allow_remote)
     require_services()
-    plan = Plan(settings, workers=workers, agent=not no_agent, demo=demo, host=host, port=port)
-    raise typer.Exit(asyncio.run(_run(plan)))
+    with _servers(settings) if on_native else nullcontext(settings) as where:
+        plan = Plan(where, workers=workers, agent=not no_agent, demo=demo, host=host, port=port)
+        code = asyncio.run(_run(plan))
+    raise typer.Exit(code)
+
+
+@contextmanager
+def _servers(settings: Settings) -> Iterator[Settings]:
+    """Settings that point at the native servers; those that did not run before are stopped at the end."""
+    ran = any(state.state == "running" for state in servers.status(settings.data_dir))
+    # Until the stack listens for it itself, SIGTERM must not leave the servers behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        record = servers.up(settings.data_dir, retention=settings.store.retention)
+        os.environ.update(servers.environment(record))
+        yield settings_of(settings.data_dir)
+    finally:
+        if not ran:
+            servers.down(settings.data_dir)
 
 
 async def _run(plan: Plan) -> int:

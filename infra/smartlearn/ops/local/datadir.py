@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from smartlearn.core.errors import StackError
 from smartlearn.core.stack import StackRecord
 
@@ -78,15 +76,14 @@ def are_workers_held(data_dir: Path) -> bool:
 
 
 def running_stack(data_dir: Path) -> StackRecord | None:
-    """The record of the stack that runs on the directory; None where none does, whatever a dead one left."""
+    """The record of the stack that runs on the directory; None where none does, whatever a dead one left.
+
+    Raises:
+        StackError: the record cannot be read.
+    """
     if not is_held(data_dir):
         return None
-    try:
-        return StackRecord.read(data_dir)
-    except ValidationError as error:
-        raise StackError(
-            f"{StackRecord.path(data_dir)} was written by another version; stop that stack and start it again"
-        ) from error
+    return StackRecord.read(data_dir)
 
 
 def _is_locked(path: Path) -> bool:
@@ -111,7 +108,7 @@ def _lock(descriptor: int, mode: int) -> bool:
 def _already_runs(data_dir: Path) -> str:
     try:
         record = StackRecord.read(data_dir)
-    except ValidationError:
+    except StackError:
         record = None
     where = f" (pid {record.pid}, {record.dashboard})" if record else ""
     return f"a stack already runs on {data_dir}{where}; stop it first, or give another --data-dir"
