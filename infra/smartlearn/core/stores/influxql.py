@@ -77,8 +77,9 @@ def show_fields(measurement: str) -> Statement:
 
 
 def show_tag_values(measurement: str, tag: str) -> Statement:
-    """The values of a tag."""
-    return Statement(f"SHOW TAG VALUES FROM {_quoted(measurement)} WITH KEY = {_quoted(tag)}")
+    """The values of a tag; without the condition, deleted ones would be among them."""
+    show = f"SHOW TAG VALUES FROM {_quoted(measurement)} WITH KEY = {_quoted(tag)}"
+    return Statement(f"{show} WHERE {_quoted(tag)}::tag != ''")
 
 
 def series_of(answer: Mapping[str, Any]) -> Answer:

@@ -2,7 +2,7 @@
 
 A point is refused, with a reason, where no store could hold it:
 
-- the measurement, a tag or a field is not named like `performance_10s` (`NAME`);
+- the measurement, a tag or a field is not named like `performance_10s` (`NAME`), or is named `time`;
 - a tag's value has a control character, ends in a backslash, or is longer than `MAX_TAG_LENGTH`;
 - a numeric field holds text or an infinity, a text field holds a number or more than `MAX_TEXT_LENGTH`;
 - its time is one of the two outermost int64 values, which servers keep for themselves.
@@ -37,7 +37,7 @@ _OUTERMOST = 2
 
 def is_name(name: str) -> bool:
     """Whether a store takes this as the name of a measurement, a tag or a field."""
-    return NAME.fullmatch(name) is not None
+    return NAME.fullmatch(name) is not None and name != "time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +118,10 @@ def prepare(points: Points) -> tuple[Prepared, list[Refused]]:
         else:
             numbers[name], present = _number_column(name, column, rows, faults)
         if not is_name(name):
-            faults.add(present, f"{name!r} is not a field name (small letters, digits and _)")
+            faults.add(present, f"{name!r} is not a field name (small letters, digits and _, not time)")
         filled |= present
     if not is_name(points.measurement):
-        reason = f"{points.measurement!r} is not a measurement's name (small letters, digits and _)"
+        reason = f"{points.measurement!r} is not a measurement's name (small letters, digits and _, not time)"
         faults.add(np.ones(rows, dtype=np.bool_), reason)
     refused = [
         Refused(points.measurement, _tags_of(tag_columns, row), int(time[row]), reason)
@@ -181,7 +181,7 @@ def _tag_codes(
 
 def _tag_fault(name: str, value: object) -> str | None:
     if not is_name(name):
-        return f"{name!r} is not a tag's name (small letters, digits and _)"
+        return f"{name!r} is not a tag's name (small letters, digits and _, not time)"
     if not isinstance(value, str):
         return f"tag {name} is {value!r}, which is not text"
     if len(value) > MAX_TAG_LENGTH:
