@@ -40,7 +40,8 @@ def compose(title: str, panels: Sequence[tuple[str, go.Figure]], columns: int = 
     )
     for number, title_ in enumerate(whole.layout.annotations):
         start = whole.layout[f"xaxis{_suffix(number)}"].domain[0]
-        above_legend = 22 if panels[number][1].layout.showlegend else 4
+        panel = panels[number][1]
+        above_legend = 22 if panel.layout.showlegend or panel.layout.xaxis.side == "top" else 4
         title_.update(x=start, xanchor="left", yshift=above_legend, font={"size": 13})
     for number, (_, panel) in enumerate(panels):
         _place(whole, panel, number, columns)
@@ -61,7 +62,8 @@ def _place(whole: go.Figure, panel: go.Figure, number: int, columns: int) -> Non
     suffix = _suffix(number)
     for trace in panel.data:
         if trace.type == "heatmap":
-            trace.colorbar.update(_beside(whole, suffix))
+            if trace.showscale is not False:
+                trace.colorbar.update(_beside(whole, suffix))
         else:
             trace.legend = f"legend{suffix}"
             trace.showlegend = bool(panel.layout.showlegend) and trace.showlegend is not False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import plotly.graph_objects as go
 
 from smartlearn.core.settings import Settings
@@ -18,48 +19,43 @@ _MOST = 12
 
 
 def components(found: Sequence[NodeHealth], settings: Settings, height: int = style.HEIGHT) -> go.Figure:
-    """Each node's score as a large dot in its status' colour, its components as small ones; the worst on top."""
+    """Each node's score, with the icon of its status, and the components it comes from; the worst node on top."""
     if not found:
-        return style.empty("No health yet: no node has sent a watched metric", height)
+        return style.empty("No health yet: no node has sent a watched metric.<br>Run <b>smartlearn demo</b>.", height)
     shown = list(found[:_MOST])
+    rules = [rule for rule in settings.rules if any(rule.name in one.components for one in shown)]
+    values = np.array([[one.score, *(one.components.get(rule.name, np.nan) for rule in rules)] for one in shown])
+    text = [[f"{value:.0f}" if np.isfinite(value) else "" for value in row] for row in values.tolist()]
+    for row, one in zip(text, shown, strict=True):
+        row[0] = f"<b>{theme.STATUS_ICONS[one.status]} {row[0]}</b>"
+    titles = [metric(rule.metric).title for rule in rules]
     fig = style.figure(height)
-    names = [style.shorten(one.node, 18) for one in shown]
-    for rule in settings.rules:
-        title = metric(rule.metric).title
-        color = theme.metric_color(rule.metric, settings)
-        rows = [
-            (one.components[rule.name], name, one.node)
-            for one, name in zip(shown, names, strict=True)
-            if rule.name in one.components
-        ]
-        if rows:
-            fig.add_scatter(
-                x=[value for value, _, _ in rows],
-                y=[name for _, name, _ in rows],
-                customdata=[node for _, _, node in rows],
-                mode="markers",
-                name=title,
-                marker={"size": 12, "symbol": "line-ns", "line": {"width": 3, "color": color}, "color": color},
-                hovertemplate=f"%{{x:.0f}}<extra>{title}</extra>",
-            )
-    fig.add_scatter(
-        x=[one.score for one in shown], y=names, mode="markers", name="score",
-        marker={"size": 14, "color": [theme.STATUS_COLORS[one.status] for one in shown]},
-        customdata=[one.node for one in shown], text=[theme.STATUS_WORDS[one.status] for one in shown],
-        hovertemplate="<b>%{x:.0f}</b> %{text}<extra>score</extra>",
-    )  # fmt: skip
-    for one, name in zip(shown, names, strict=True):
-        fig.add_annotation(
-            text=f"<b>{one.score:.0f}</b> {theme.STATUS_WORDS[one.status]}",
-            xref="x domain", x=1, xanchor="left", xshift=8, yref="y", y=name,
-            showarrow=False, font={"size": 11, "color": theme.STATUS_COLORS[one.status]},
-        )  # fmt: skip
-    fig.update_layout(hovermode="y unified", hoversort="value ascending", margin={**style.MARGIN, "r": 88})
-    style.legend(fig)
-    fig.update_xaxes(range=[-2, 102], dtick=25, showgrid=True)
-    fig.update_yaxes(autorange="reversed", showgrid=True, dtick=1)
+    fig.add_heatmap(
+        x=["<b>Score</b>", *(title.replace(" ", "<br>") for title in titles)],
+        y=[style.shorten(one.node) for one in shown],
+        z=values,
+        zmin=0,
+        zmax=100,
+        colorscale=theme.HEAT,
+        showscale=False,
+        text=text,
+        texttemplate="%{text}",
+        customdata=np.array([[one.node] * values.shape[1] for one in shown], dtype=object),
+        hovertext=[[theme.STATUS_WORDS[one.status], *titles] for one in shown],
+        hovertemplate="<b>%{customdata}</b><br>%{hovertext} %{z:.0f} of 100<extra></extra>",
+        hoverongaps=False,
+        xgap=2,
+        ygap=2,
+    )
+    fig.update_layout(hovermode="closest")
+    fig.update_xaxes(side="top", tickangle=0, tickfont={"size": 10}, showline=False)
+    fig.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
     if len(found) > len(shown):
-        style.corner(fig, f"the {len(shown)} worst of {len(found)} nodes")
+        fig.add_annotation(
+            text=f"the {len(shown)} worst of {len(found)} nodes", xref="x domain", x=1, xanchor="right",
+            yref="y domain", y=0, yanchor="top", showarrow=False, font={"size": 10, "color": theme.GREY},
+        )  # fmt: skip
+        fig.update_layout(margin={**style.MARGIN, "b": 22})
     return fig
 
 
@@ -99,7 +95,7 @@ def memory_efficiency(found: Sequence[Efficiency], settings: Settings, height: i
     if not shown:
         return style.nothing("memory usage", height)
     fig = style.figure(height)
-    names = [style.shorten(one.node, 18) for one in shown]
+    names = [style.shorten(one.node) for one in shown]
     for one, name in zip(shown, names, strict=True):
         color = theme.metric_color(one.metric, settings)
         fig.add_scatter(
@@ -122,8 +118,8 @@ def memory_efficiency(found: Sequence[Efficiency], settings: Settings, height: i
         )  # fmt: skip
     rule = rule_of(shown[0].metric, settings)
     if rule is not None:
-        style.upright(fig, rule.warning, "warning")
-        style.upright(fig, rule.critical, "critical")
+        style.upright(fig, rule.warning, "warning", rule.unit)
+        style.upright(fig, rule.critical, "critical", rule.unit)
     fig.update_layout(hovermode="closest", margin={**style.MARGIN, "r": 52, "t": 24})
     fig.update_xaxes(range=[0, 102], dtick=25, ticksuffix="%", showgrid=True)
     fig.update_yaxes(autorange="reversed", showgrid=False, dtick=1)

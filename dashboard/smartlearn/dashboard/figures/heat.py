@@ -78,6 +78,7 @@ def subject_difficulty(found: Groups, minimum: int, height: int = style.HEIGHT) 
         hovertemplate="%{y} · %{x}<br>accuracy %{z:.1%}<br>%{customdata}<extra></extra>",
         **_scale(*_shown_range(values), "ratio"),
     )
+    fig.update_xaxes(tickangle=0)
     fig.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
     fig.update_layout(hovermode="closest")
     if found.hidden:
@@ -90,8 +91,9 @@ def activity_heatmap(found: Activity, minimum: int, height: int = style.HEIGHT) 
     if not np.isfinite(found.per_hour).any() or not np.nansum(found.per_hour):
         return style.too_few(minimum, height) if found.hidden else style.nothing("interactions", height)
     fig = style.figure(height)
+    days = [day for day in range(7) if np.isfinite(found.per_hour[day]).any()]
     fig.add_heatmap(
-        x=list(range(24)), y=list(WEEKDAYS), z=found.per_hour, xgap=1, ygap=1, hoverongaps=False,
+        x=list(range(24)), y=[WEEKDAYS[day] for day in days], z=found.per_hour[days], xgap=1, ygap=1, hoverongaps=False,
         hovertemplate="%{y} %{x}:00 UTC<br>%{z:.3~r} interactions an hour<extra></extra>",
         **_scale(0, None, ""),
     )  # fmt: skip

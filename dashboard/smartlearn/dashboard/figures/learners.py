@@ -42,7 +42,7 @@ def over_time(
     if what.high is not None:
         fig.update_yaxes(range=[what.low, what.high])
     if found.hidden:
-        style.corner(fig, f"{found.hidden} times under {minimum} learners not shown")
+        style.corner(fig, f"{found.hidden} point{'' if found.hidden == 1 else 's'} under {minimum} learners not shown")
     return fig
 
 

@@ -173,16 +173,17 @@ def gutter(fig: go.Figure, labels: Sequence[Label], low: float, high: float) -> 
     fig.update_layout(margin={**fig.layout.margin.to_plotly_json(), "r": 14 + 7 * longest})
 
 
-def upright(fig: go.Figure, level: float, status: theme.Status) -> None:
-    """A thin labelled line at a level of a horizontal value axis."""
+def upright(fig: go.Figure, value: float, status: theme.Status, unit: str) -> None:
+    """A thin line at a level of a horizontal value axis, with the status' icon on top."""
     color = theme.STATUS_COLORS[status]
     fig.add_shape(
-        type="line", xref="x", x0=level, x1=level, yref="y domain", y0=0, y1=1, layer="below",
+        type="line", xref="x", x0=value, x1=value, yref="y domain", y0=0, y1=1, layer="below",
         line={"color": color, "width": 1, "dash": "dot"},
     )  # fmt: skip
     fig.add_annotation(
-        text=status, xref="x", x=level, yref="y domain", y=1, yanchor="bottom", showarrow=False,
-        font={"size": 10, "color": color},
+        text=theme.STATUS_ICONS[status], hovertext=f"{theme.STATUS_WORDS[status]} above {with_unit(value, unit)}",
+        xref="x", x=value, yref="y domain", y=1, yanchor="bottom", showarrow=False,
+        font={"size": 11, "color": color},
     )  # fmt: skip
 
 
@@ -224,9 +225,13 @@ def bounds(columns: Sequence[FloatArray]) -> tuple[float, float]:
     return float(min(column.min() for column in filled)), float(max(column.max() for column in filled))
 
 
-def legend(fig: go.Figure) -> None:
-    """A legend of many names above the plot."""
-    fig.update_layout(showlegend=True)
+def legend(fig: go.Figure, rows: int = 1) -> None:
+    """A legend above the plot, over the figure's whole width, with room for some rows."""
+    fig.update_layout(
+        showlegend=True,
+        legend={"xref": "container", "x": 0, "yref": "container", "y": 1, "yanchor": "top"},
+        margin={**fig.layout.margin.to_plotly_json(), "t": 8 + 20 * rows},
+    )
 
 
 def corner(fig: go.Figure, text: str) -> None:

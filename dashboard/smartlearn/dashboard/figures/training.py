@@ -95,7 +95,7 @@ def progress(runs: Sequence[Run], settings: Settings, height: int = style.HEIGHT
     if not runs:
         return style.nothing("training run", height)
     shown = list(runs[:8])
-    names = [style.shorten(run.run, 18) for run in shown]
+    names = [style.shorten(run.run) for run in shown]
     fig = style.figure(height)
     planned = [1.0 if run.total_steps else 0.0 for run in shown]
     share = [run.progress if run.total_steps else 0.0 for run in shown]
@@ -116,7 +116,7 @@ def progress(runs: Sequence[Run], settings: Settings, height: int = style.HEIGHT
             text=progress_words(run), xref="x domain", x=0, xanchor="left", yref="y", y=name, yshift=-bar / 2 - 9,
             showarrow=False, font={"size": 11, "color": theme.GREY},
         )  # fmt: skip
-    fig.update_layout(barmode="overlay", hovermode="closest", bargap=1 - bar / row)
+    fig.update_layout(barmode="overlay", hovermode="closest", bargap=1 - bar / row, margin={**style.MARGIN, "r": 24})
     fig.update_xaxes(range=[0, 1], tickformat=".0%", dtick=0.25)
     fig.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
     if len(runs) > len(shown):

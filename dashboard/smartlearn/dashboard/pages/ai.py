@@ -143,7 +143,7 @@ def _efficiency(found: list[queries.Efficiency]) -> Stat:
         return Stat("Memory efficiency", NOTHING, note="mean of peak")
     worst = found[0]
     mean = sum(one.efficiency for one in found) / len(found)
-    note = f"lowest: {worst.node}, {worst.efficiency:.0%}" if len(found) > 1 else f"peak {worst.peak:.0f} %"
+    note = f"lowest: {worst.node}, {100 * worst.efficiency:.0f} %" if len(found) > 1 else f"peak {worst.peak:.0f} %"
     value, unit = split_unit(mean, "fraction")
     return Stat("Memory efficiency", value, unit, note=note, hint="mean memory in use ÷ its peak, by node")
 
@@ -185,7 +185,7 @@ def _advice(one: queries.Insight, context: Context, now: int) -> Advice:
     share = one.above_critical if one.critical else one.above_warning
     evidence = [f"Peak {with_unit(one.peak, rule.unit)}", f"now {with_unit(one.newest, rule.unit)}"]
     evidence += [
-        f"{metric(_metric_of(other, context)).title} was high in {part:.0%} of that time"
+        f"{metric(_metric_of(other, context)).title} was high in {100 * part:.0f} % of that time"
         for other, part in sorted(one.together.items(), key=lambda pair: -pair[1])
     ]
     return Advice(
@@ -201,7 +201,7 @@ def _metric_of(rule: str, context: Context) -> str:
 
 
 def _share(share: float) -> str:
-    return "under 1 %" if share < 0.01 else f"{share:.0%}".replace("%", " %")
+    return "under 1 %" if share < 0.01 else f"{100 * share:.0f} %"
 
 
 def _known(value: float) -> float | None:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from smartlearn.dashboard import queries, theme
 from smartlearn.dashboard.figures import training
-from smartlearn.dashboard.format import NOTHING, number, span, split_unit
+from smartlearn.dashboard.format import NOTHING, number, span, split_unit, with_unit
 from smartlearn.dashboard.panels import Chart, Column, Context, Page, Stat, Table
 from smartlearn.dashboard.theme import Status
 from smartlearn.dashboard.view import View
@@ -171,7 +171,7 @@ def _accuracy(context: Context, curve: queries.Curve) -> Stat:
         "Accuracy",
         value,
         unit,
-        note=f"best {float(curve.high.max()):.1%}".replace("%", " %"),
+        note=f"best {with_unit(float(curve.high.max()), 'fraction')}",
         spark=_spark(curve),
         color=theme.metric_color("accuracy", context.settings),
         hint=f"{curve.run}, newest step",

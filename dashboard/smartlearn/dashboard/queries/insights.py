@@ -15,6 +15,7 @@ from smartlearn.dashboard.queries.rollups import Trend
 from smartlearn.dashboard.queries.window import MAX_POINTS, Window
 
 _TOGETHER_FROM = 0.5
+_OFTEN = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ class Insight:
 
     @property
     def critical(self) -> bool:
-        """Whether the critical level was crossed."""
-        return self.above_critical > 0
+        """Whether the critical level is crossed now, or was for at least 1 % of the time."""
+        return self.newest > self.rule.critical or self.above_critical >= _OFTEN
 
     @property
     def standing(self) -> bool:
