@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from itertools import islice
-from typing import Any, TextIO
+from typing import Any
 
 import orjson
 from rich.console import Console
@@ -19,7 +19,7 @@ from smartlearn.ops.texts import short_number
 TABLE_ROWS = 500
 """A table for people ends here; whoever wants all of them wants JSON or CSV."""
 
-_PIPED_WIDTH = 240
+_PIPED_WIDTH = 10_000
 
 
 class Format(StrEnum):
@@ -30,11 +30,15 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-def console(stream: TextIO | None = None) -> Console:
+def console() -> Console:
     """A console on stdout that does not fold tables where there is no terminal."""
-    stream = stream or sys.stdout
-    width = None if stream.isatty() else _PIPED_WIDTH
-    return Console(file=stream, width=width, highlight=False, soft_wrap=False)
+    width = None if sys.stdout.isatty() else _PIPED_WIDTH
+    return Console(file=sys.stdout, width=width, highlight=False)
+
+
+def errors() -> Console:
+    """A console on stderr: for progress, and for what is not the result."""
+    return Console(file=sys.stderr, highlight=False)
 
 
 def print_json(value: Any) -> None:
@@ -75,7 +79,7 @@ def _print_array(rows: Iterable[Mapping[str, Any]]) -> None:
 
 def _print_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
     if not rows:
-        console(sys.stderr).print("nothing found")
+        errors().print("nothing found")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
@@ -85,7 +89,7 @@ def _print_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Non
         table.add_row(*(_readable(row.get(name)) for name in names))
     console().print(table)
     if len(rows) > TABLE_ROWS:
-        console(sys.stderr).print(f"… and {len(rows) - TABLE_ROWS:,} more rows; --format json or csv gives all of them")
+        errors().print(f"… and {len(rows) - TABLE_ROWS:,} more rows; --format json or csv gives all of them")
 
 
 def _readable(value: Any) -> Text:

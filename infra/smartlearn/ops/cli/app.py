@@ -12,6 +12,7 @@ from smartlearn.ops.cli import (
     alerts,
     doctor,
     export,
+    importing,
     query,
     reset,
     servers,
@@ -31,7 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for group in (up, status, doctor, query, export, alerts, reset, topics, services, servers, store):
+for group in (up, status, doctor, importing, query, export, alerts, reset, topics, services, servers, store):
     group.register(app)
 
 

@@ -11,6 +11,7 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 import orjson
 
+from smartlearn.core.schemas import WHOLE_FIELDS
 from smartlearn.core.stores.base import MetricStore
 from smartlearn.ops.export.records import LAYOUTS, Layout, Selection, events
 from smartlearn.ops.reading import Reading, rows
@@ -31,7 +32,7 @@ def write_json(store: MetricStore, selection: Selection, target: BinaryIO, now: 
         counts = {}
         totals = {}
         for layout in LAYOUTS:
-            totals[layout.total] = counts[layout.array] = _write_array(store, selection, layout, records)
+            totals[layout.section.total] = counts[layout.section.name] = _write_array(store, selection, layout, records)
         stamp = now.astimezone(UTC).replace(tzinfo=None).isoformat()
         header = {
             "export_timestamp": stamp,
@@ -45,7 +46,7 @@ def write_json(store: MetricStore, selection: Selection, target: BinaryIO, now: 
 
 
 def _write_array(store: MetricStore, selection: Selection, layout: Layout, target: IO[bytes]) -> int:
-    target.write(f',\n  "{layout.array}": ['.encode())
+    target.write(f',\n  "{layout.section.name}": ['.encode())
     count = 0
     for records in _records(store, selection, layout):
         target.write(b",\n" if count else b"\n")
@@ -62,7 +63,9 @@ def _items(records: list[dict[str, Any]]) -> bytes:
 
 
 def _records(store: MetricStore, selection: Selection, layout: Layout) -> Iterator[list[dict[str, Any]]]:
-    fields = tuple(layout.stored.get(name, name) for name in layout.record if name not in ("timestamp", *layout.tags))
+    fields = tuple(
+        layout.stored_name(name) for name in layout.section.fields if name not in ("timestamp", *layout.tags)
+    )
     for block in events(store, selection, layout, fields):
         found = [_record(layout, time, values) for time, values in _stamped(block)]
         if found:
@@ -76,9 +79,9 @@ def _stamped(block: list[Reading]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _record(layout: Layout, time: str, values: dict[str, Any]) -> dict[str, Any]:
-    record = {name: values.get(layout.stored.get(name, name)) for name in layout.record}
+    record = {name: values.get(layout.stored_name(name)) for name in layout.section.fields}
     record["timestamp"] = time
-    for name in layout.whole:
+    for name in WHOLE_FIELDS.intersection(record):
         value = record[name]
         record[name] = int(value) if isinstance(value, float) else value
     return record

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from smartlearn.core.batch import Kind
+from smartlearn.core.export_format import SECTIONS, Section
 from smartlearn.core.stores.base import MetricStore
 from smartlearn.ops.filters import Where
 from smartlearn.ops.reading import Reading, Request, read
@@ -27,58 +29,31 @@ class Layout:
 
     Attributes:
         measurement: where its events are stored; also its name in the `kind` column of a table.
-        array: its array in the JSON format.
-        total: its count's name in `demo_info`.
-        record: the names of a JSON record in their order.
-        stored: name in the file → name in the store, where they differ.
+        section: its array in the JSON format.
         tags: the tags that tables carry, in their order.
-        whole: fields that are whole numbers.
+        stored: name in the file → name in the store, where they differ.
     """
 
     measurement: str
-    array: str
-    total: str
-    record: tuple[str, ...]
+    section: Section
     tags: tuple[str, ...]
-    stored: Mapping[str, str]
-    whole: frozenset[str]
+    stored: Mapping[str, str] = field(default_factory=dict)
+
+    def stored_name(self, name: str) -> str:
+        """What a field of the file is called in the store."""
+        return self.stored.get(name, name)
 
 
 LAYOUTS: tuple[Layout, ...] = (
-    Layout(
-        "performance",
-        "performance_metrics",
-        "total_performance_metrics",
-        (
-            "timestamp", "cpu_usage", "memory_usage", "gpu_memory_used", "gpu_memory_total", "response_time",
-            "model_accuracy", "user_engagement",
-        ),
-        ("node", "run", "source", "gpu", "model_version"),
-        {},
-        frozenset(),
-    ),
-    Layout(
-        "training",
-        "training_metrics",
-        "total_training_metrics",
-        ("epoch", "step", "training_loss", "validation_loss", "learning_rate", "accuracy", "timestamp"),
-        ("node", "run", "source"),
-        {},
-        frozenset({"epoch", "step"}),
-    ),
+    Layout("performance", SECTIONS[Kind.PERFORMANCE], ("node", "run", "source", "gpu", "model_version")),
+    Layout("training", SECTIONS[Kind.TRAINING], ("node", "run", "source")),
     Layout(
         "interactions",
-        "user_metrics",
-        "total_user_metrics",
-        (
-            "timestamp", "user_id", "action", "subject", "difficulty", "response_time", "accuracy",
-            "engagement_score",
-        ),
+        SECTIONS[Kind.INTERACTION],
         ("source", "action", "subject", "difficulty"),
         {"user_id": "learner"},
-        frozenset(),
     ),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from smartlearn.core.errors import InvalidQuery
+from smartlearn.core.schemas import WHOLE_FIELDS
 from smartlearn.core.stores.base import MetricStore, is_text_field
 from smartlearn.ops.export.records import LAYOUTS, Layout, Selection, events
 from smartlearn.ops.reading import rows
@@ -50,8 +51,8 @@ def columns_of(store: MetricStore, selection: Selection) -> Columns:
             continue
         texts |= dict.fromkeys(layout.tags)
         shown = {stored: name for name, stored in layout.stored.items()}
-        for name in layout.record:
-            stored = layout.stored.get(name, name)
+        for name in layout.section.fields:
+            stored = layout.stored_name(name)
             if stored not in layout.tags and name != "timestamp":
                 (texts if is_text_field(stored) else numbers)[name] = None
         for name in store.fields(layout.measurement):
@@ -124,14 +125,14 @@ def _tables(store: MetricStore, selection: Selection) -> Iterator[tuple[Layout, 
 
 
 def _value(layout: Layout, name: str, row: dict[str, Any]) -> Any:
-    return row.get(layout.stored.get(name, name))
+    return row.get(layout.stored_name(name))
 
 
 def _csv(layout: Layout, name: str, row: dict[str, Any]) -> Any:
     value = _value(layout, name, row)
     if value is None:
         return ""
-    return int(value) if name in layout.whole and isinstance(value, float) else value
+    return int(value) if name in WHOLE_FIELDS and isinstance(value, float) else value
 
 
 def _float(layout: Layout, name: str, row: dict[str, Any]) -> float | None:
