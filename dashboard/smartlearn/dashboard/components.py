@@ -3,7 +3,8 @@
 Pages declare panels (`panels`); this module turns a declaration into components. Ids:
 
 - a chart's graph is `graph_id(panel.id)`, its message `note_id(panel.id)`;
-- the row of figures is `stats_id(page.path)`; a control of the filter bar is `filter_id(name)`, its name that in the address.
+- the row of figures is `stats_id(page.path)`; a control of the filter bar is `filter_id(name)`,
+  its name that in the address.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from urllib.parse import quote
 import dash_ag_grid as dag
 import dash_mantine_components as dmc
 import numpy as np
+import plotly.graph_objects as go
 from dash import dcc, html
 from dash.development.base_component import Component
 
@@ -55,41 +57,66 @@ def stats_id(path: str) -> dict[str, str]:
     return {"type": "stats", "page": path}
 
 
+def notice_id(path: str) -> dict[str, str]:
+    """The id of a page's message about where its data is."""
+    return {"type": "notice", "page": path}
+
+
 def filter_id(name: str) -> dict[str, str]:
     """The id of a control whose value stands in the address under `name`."""
     return {"type": "filter", "name": name}
 
 
-def frame(page: Page, view: View, pickers: Mapping[str, Sequence[str]]) -> Component:
+def frame(page: Page, view: View, pickers: Mapping[str, Sequence[str]], refresh: Choice) -> Component:
     """A whole page: title and question, filter bar, messages, figures, cards.
 
     Args:
         page: its declaration.
         view: what its address asks for.
         pickers: "node" and "run" → what can be picked.
+        refresh: how often it is drawn anew.
     """
+    content: list[Component] = [
+        html.Div(id=notice_id(page.path)),
+        html.Div(id=stats_id(page.path), className="stats", children=[stat_card(None) for _ in range(page.places)]),
+        html.Div(className="grid", children=[card(panel, view) for panel in page.panels]),
+    ]
+    return frame_around(page, view, pickers, content, refresh=refresh)
+
+
+def frame_around(
+    page: Page,
+    view: View,
+    pickers: Mapping[str, Sequence[str]],
+    content: Sequence[Component],
+    *,
+    refresh: Choice | None = None,
+    action: Component | None = None,
+) -> Component:
+    """The head that every page has, around any content; `action` stands beside the filters."""
+    choices = [*page.all_choices, *([refresh] if refresh else [])]
+    defaults = {"range": DEFAULT_RANGE, **{choice.name: choice.default for choice in choices}}
+    filters = filter_bar(page, view, pickers, [*page.choices, *([refresh] if refresh else [])])
     return html.Div(
         className="page",
         children=[
             dcc.Store(id="view", data=view.query),
-            dcc.Store(id="page", data=page.path),
+            dcc.Store(id="page", data={"path": page.path, "defaults": defaults}),
             html.Div(
                 className="page-head",
                 children=[
                     html.Div([html.H1(page.name), html.P(page.question, className="question")]),
-                    filter_bar(page, view, pickers),
+                    html.Div([*([action] if action else []), filters], className="page-tools"),
                 ],
             ),
-            html.Div(id="problems", children=[banner("warning", text) for text in view.problems]),
-            html.Div(id="notice"),
-            html.Div(id=stats_id(page.path), className="stats", children=[stat_card(None) for _ in range(page.places)]),
-            html.Div(className="grid", children=[card(panel, view) for panel in page.panels]),
+            html.Div([banner("warning", text) for text in view.problems]),
+            *content,
         ],
     )
 
 
-def filter_bar(page: Page, view: View, pickers: Mapping[str, Sequence[str]]) -> Component:
-    """Time range, pickers and the page's own choices; `wiring` keeps their values in the address."""
+def filter_bar(page: Page, view: View, pickers: Mapping[str, Sequence[str]], choices: Sequence[Choice]) -> Component:
+    """Time range, pickers and choices; `wiring` keeps their values in the address."""
     controls: list[Component] = []
     if page.ranged:
         controls += _range_controls(view)
@@ -109,7 +136,7 @@ def filter_bar(page: Page, view: View, pickers: Mapping[str, Sequence[str]]) -> 
                     attributes={"input": {"aria-label": word.capitalize()}},
                 )
             )
-    controls += [select(choice, view) for choice in page.choices]
+    controls += [select(choice, view) for choice in choices]
     return html.Div(controls, className="filters", role="group", **_aria(label="Filters"))
 
 
@@ -146,20 +173,25 @@ def chart_card(panel: Chart, view: View) -> Component:
         panel.id,
         panel.title,
         [
-            dcc.Graph(
-                id=graph_id(panel.id),
-                figure=blank,
-                config=GRAPH_CONFIG,
-                responsive=True,
-                style={"height": panel.height},
-                clear_on_unhover=True,
-            ),
+            graph(panel.id, blank, panel.height),
             waiting(panel.id),
         ],
         unit=panel.unit,
         span=panel.span,
         action=select(panel.choice, view) if panel.choice else None,
         hint=panel.help,
+    )
+
+
+def graph(panel: str, figure: go.Figure, height: int) -> Component:
+    """A graph of a fixed height, with the one configuration that all have."""
+    return dcc.Graph(
+        id=graph_id(panel),
+        figure=figure,
+        config=GRAPH_CONFIG,
+        responsive=True,
+        style={"height": height},
+        clear_on_unhover=True,
     )
 
 

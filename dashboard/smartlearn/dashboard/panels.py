@@ -86,17 +86,19 @@ class Choice:
     Attributes:
         name: its name in the address.
         label: for screen readers.
-        options: value → word; the first is the default.
+        options: value → word.
+        start: what is chosen where the address does not say; the first where empty.
     """
 
     name: str
     label: str
     options: Mapping[str, str]
+    start: str = ""
 
     @property
     def default(self) -> str:
         """What is chosen where the address does not say."""
-        return next(iter(self.options))
+        return self.start or next(iter(self.options))
 
     def of(self, view: View) -> str:
         """What a view chose."""

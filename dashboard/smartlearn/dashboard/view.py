@@ -27,14 +27,6 @@ PRESETS: Final[tuple[tuple[str, str], ...]] = (
     ("365d", "Last year"),
 )
 
-REFRESH: Final[tuple[tuple[str, str], ...]] = (
-    ("0", "Off"),
-    ("5", "5 s"),
-    ("10", "10 s"),
-    ("30", "30 s"),
-    ("60", "1 min"),
-)
-
 _UNIT_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _RANGE: Final = re.compile(r"([1-9]\d{0,4})([smhdw])")
 _LONGEST_S: Final = 50 * 365 * 86_400

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import dash
@@ -16,13 +16,18 @@ from dash import ClientsideFunction, Dash, Input, Output, State, no_update
 from dash.development.base_component import Component
 
 from smartlearn.core.errors import SmartLearnError
+from smartlearn.core.settings import Settings
 from smartlearn.dashboard import components, queries
-from smartlearn.dashboard.panels import Chart, Context, Insights, Page, Table
+from smartlearn.dashboard.format import span
+from smartlearn.dashboard.panels import Chart, Choice, Context, Insights, Page, Table
 from smartlearn.dashboard.view import View, parse_view
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
+
+DARK_STATE: Final = "dark_scheme"
+"""The name under which a page's layout is told the colour scheme."""
 
 _ASKS: Final = (Input("view", "data"), Input("beat", "data"), State("dark", "checked"))
 
@@ -57,9 +62,9 @@ def register(app: Dash, page: Page, context: Context, *, home: bool = False) -> 
                 _insights(app, page, panel, context)
 
 
-def page_layout(page: Page, context: Context, values: dict[str, Any]) -> Component:
+def page_layout(page: Page, context: Context, values: Mapping[str, Any]) -> Component:
     """A page for an address; where the store is down the pickers hold what the address names."""
-    dark = bool(values.pop("dark", False))
+    dark = bool(values.get(DARK_STATE))
     pickers: dict[str, list[str]] = {}
     try:
         if "node" in page.pickers:
@@ -68,11 +73,19 @@ def page_layout(page: Page, context: Context, values: dict[str, Any]) -> Compone
             pickers["run"] = queries.run_names(context.history)
     except SmartLearnError:
         pickers = {}
-    choices = {choice.name: choice.options for choice in page.all_choices}
+    refresh = refresh_choice(context.settings)
+    choices = {choice.name: choice.options for choice in (*page.all_choices, refresh)}
     view = parse_view(
         values, context.clock(), nodes=pickers.get("node"), runs=pickers.get("run"), choices=choices, dark=dark
     )
-    return components.frame(page, view, pickers)
+    return components.frame(page, view, pickers, refresh)
+
+
+def refresh_choice(settings: Settings) -> Choice:
+    """How often pages are drawn anew: a few usual times and the one of the settings."""
+    start = f"{settings.dashboard.refresh_s:g}"
+    seconds = sorted({5.0, 10.0, 30.0, 60.0, settings.dashboard.refresh_s})
+    return Choice("refresh", "Refresh", {"0": "No refresh"} | {f"{s:g}": f"Every {span(s)}" for s in seconds}, start)
 
 
 def answer(draw: Callable[[Context, View], T], context: Context, view: View) -> T | Component:

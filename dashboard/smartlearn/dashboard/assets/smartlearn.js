@@ -1,0 +1,91 @@
+// Clientside callbacks of the shell: address, colour scheme, refresh, navigation, the socket and its pushes.
+(function () {
+  "use strict";
+  const noUpdate = () => window.dash_clientside.no_update;
+  const values = (data) => (Array.isArray(data) ? data : data ? [data] : []);
+
+  // ---------------------------------------------------------------- the address
+
+  // The controls' values as the address has them: defaults and empty ones are left out.
+  function asked(given, ids, page) {
+    const found = {};
+    const byName = Object.fromEntries(ids.map((id, index) => [id.name, given[index]]));
+    const custom = byName.range === "custom";
+    for (const [name, value] of Object.entries(byName)) {
+      if (name === "range" && custom) continue;
+      if ((name === "start" || name === "stop") && !custom) continue;
+      const text = Array.isArray(value) ? value.join(",") : value == null ? "" : String(value);
+      if (text && page.defaults[name] !== text) found[name] = text.replace(/^(\d{4}-\d\d-\d\d) /, "$1T");
+    }
+    return { found, custom };
+  }
+
+  function view(given, ids, page, before) {
+    if (!page || !ids.length) return [noUpdate(), noUpdate()];
+    const { found, custom } = asked(given, ids, page);
+    // "From … to …" was just picked: nothing changes until a time is given.
+    if (custom && !found.start && !found.stop) return [noUpdate(), false];
+    const same = JSON.stringify(Object.entries(found).sort()) === JSON.stringify(Object.entries(before || {}).sort());
+    const query = new URLSearchParams(found).toString().replaceAll("%2C", ",").replaceAll("%3A", ":");
+    const address = window.location.pathname + (query ? "?" + query : "");
+    if (!same && address !== window.location.pathname + window.location.search) {
+      window.history.replaceState(window.history.state, "", address);
+    }
+    return [same ? noUpdate() : found, !custom];
+  }
+
+  function choose(click) {
+    const point = click && click.points && click.points[0];
+    if (!point) return noUpdate();
+    const data = Array.isArray(point.customdata) ? point.customdata[0] : point.customdata;
+    const name = data != null ? data : point.y;
+    return name == null ? noUpdate() : [String(name)];
+  }
+
+  // ---------------------------------------------------------------- the shell
+
+  function scheme(dark, templates, graphs) {
+    const name = dark ? "dark" : "light";
+    document.documentElement.dataset.agThemeMode = name;
+    document.documentElement.style.colorScheme = name;
+    const template = templates["smartlearn_" + name];
+    const patches = graphs.map(() => new window.dash_clientside.Patch().assign(["layout", "template"], template).build());
+    return [name, patches];
+  }
+
+  // Nobody looks at a hidden tab: it asks again when it is shown.
+  function beat(count) {
+    return document.hidden ? noUpdate() : count;
+  }
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && window.dash_clientside && window.dash_clientside.set_props) {
+      window.dash_clientside.set_props("beat", { data: "shown " + Date.now() });
+    }
+  });
+
+  function interval(asked, page) {
+    const seconds = Number((asked || {}).refresh || ((page || {}).defaults || {}).refresh);
+    if (!Number.isFinite(seconds) || seconds <= 0) return [noUpdate(), true];
+    return [seconds * 1000, false];
+  }
+
+  function navigate(pathname, asked, ids) {
+    const kept = {};
+    for (const name of ["range", "start", "stop", "node"]) if (asked && asked[name]) kept[name] = asked[name];
+    const query = new URLSearchParams(kept).toString().replaceAll("%2C", ",").replaceAll("%3A", ":");
+    const here = pathname === "/" ? "/system" : pathname;
+    return [ids.map((id) => id.path === here), ids.map((id) => id.path + (query ? "?" + query : ""))];
+  }
+
+  function menu(opened, pathname, navbar) {
+    const moved = window.dash_clientside.callback_context.triggered.some((one) => one.prop_id.startsWith("_pages"));
+    const open = Boolean(opened) && !moved;
+    return [{ ...navbar, collapsed: { mobile: !open } }, open];
+  }
+
+  window.dash_clientside = Object.assign({}, window.dash_clientside, {
+    smartlearn: Object.assign((window.dash_clientside || {}).smartlearn || {}, {
+      view, choose, scheme, beat, interval, navigate, menu, values,
+    }),
+  });
+})();

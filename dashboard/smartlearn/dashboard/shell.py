@@ -1,0 +1,136 @@
+"""The frame of the application: header, navigation, colour scheme, the beat that refreshes, the state of the system."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import dash
+import dash_mantine_components as dmc
+import plotly.io as pio
+from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, html
+from dash.development.base_component import Component
+
+from smartlearn.core.settings import Settings
+from smartlearn.dashboard import components, theme
+from smartlearn.dashboard.live import LiveHub
+from smartlearn.dashboard.pages import NAVIGATION
+
+NAVBAR: Final = 208
+HEADER: Final = 52
+_CHECK_MS: Final = 5000
+
+
+def layout(settings: Settings) -> Component:
+    """The application around the pages."""
+    refresh_ms = round(settings.dashboard.refresh_s * 1000)
+    provider: Component = dmc.MantineProvider(
+        id="mantine",
+        forceColorScheme="light",
+        theme={
+            "fontFamily": theme.FONT,
+            "primaryColor": "blue",
+            "defaultRadius": "sm",
+            "fontSizes": {"xs": "0.75rem", "sm": "0.8125rem", "md": "0.875rem"},
+        },
+        children=[
+            dcc.Store(id="templates", data={name: pio.templates[name].to_plotly_json() for name in _TEMPLATES}),
+            dcc.Store(id="beat"),
+            dcc.Store(id="live"),
+            dcc.Store(id="socket"),
+            dcc.Interval(id="tick", interval=refresh_ms),
+            dcc.Interval(id="check", interval=_CHECK_MS),
+            dmc.AppShell(
+                id="shell",
+                header={"height": HEADER},
+                navbar={"width": NAVBAR, "breakpoint": "md", "collapsed": {"mobile": True}},
+                padding=0,
+                children=[
+                    dmc.AppShellHeader(_header(settings)),
+                    dmc.AppShellNavbar(_navigation(), className="navbar"),
+                    dmc.AppShellMain(dash.page_container),
+                ],
+            ),
+        ],
+    )
+    return provider
+
+
+def register(app: Dash, hub: LiveHub) -> None:
+    """The callbacks that all pages share."""
+    values = Input(components.filter_id(ALL), "value")  # type: ignore[arg-type]
+    names = State(components.filter_id(ALL), "id")  # type: ignore[arg-type]
+    clientside = app.clientside_callback
+    for function, *arguments in (
+        ("view", Output("view", "data"), Output("custom-range", "hidden"), values, names, State("page", "data"),
+         State("view", "data")),
+        ("scheme", Output("mantine", "forceColorScheme"), Output(components.graph_id(ALL), "figure"),  # type: ignore[arg-type]
+         Input("dark", "checked"), State("templates", "data"), State(components.graph_id(ALL), "id")),  # type: ignore[arg-type]
+        ("beat", Output("beat", "data"), Input("tick", "n_intervals")),
+        ("interval", Output("tick", "interval"), Output("tick", "disabled"), Input("view", "data"),
+         State("page", "data")),
+        ("navigate", Output({"type": "nav", "path": ALL}, "active"), Output({"type": "nav", "path": ALL}, "href"),
+         Input("_pages_location", "pathname"), Input("view", "data"), State({"type": "nav", "path": ALL}, "id")),
+        ("menu", Output("shell", "navbar"), Output("burger", "opened"), Input("burger", "opened"),
+         Input("_pages_location", "pathname"), State("shell", "navbar")),
+        ("socket", Output("socket", "data"), Input("_pages_location", "pathname"), Input("view", "data")),
+    ):  # fmt: skip
+        clientside(ClientsideFunction("smartlearn", function), *arguments)  # type: ignore[no-untyped-call]
+
+    @app.callback(Output("state", "children"), Input("check", "n_intervals"))
+    async def state(_: Any) -> Component:
+        await asyncio.sleep(0)
+        return system_state(hub)
+
+
+def system_state(hub: LiveHub) -> Component:
+    """One mark for broker and workers, in the header."""
+    if not hub.broker.up:
+        return components.status_mark("critical", "Broker away")
+    workers = hub.workers()
+    answering = sum(1 for worker in workers.values() if worker["answers"])
+    if not answering:
+        return components.status_mark("critical", "No worker answers")
+    if answering < len(workers):
+        return components.status_mark("warning", f"{answering} of {len(workers)} workers")
+    return components.status_mark("ok", f"{answering} worker{'' if answering == 1 else 's'}")
+
+
+_TEMPLATES: Final = (theme.LIGHT, theme.DARK)
+
+
+def _header(settings: Settings) -> Component:
+    group: Component = html.Div(
+        [
+            dmc.Burger(
+                id="burger", opened=False, hiddenFrom="md", size="sm", attributes={"root": {"aria-label": "Menu"}}
+            ),
+            html.Span(className="logo", **{"aria-hidden": "true"}),  # type: ignore[arg-type]
+            html.Span(settings.dashboard.title, className="brand"),
+            html.Span(className="spring"),
+            html.A(id="state", href="/health", title="Broker and workers; opens the report", className="state"),
+            dmc.Switch(
+                id="dark",
+                persistence=True,
+                size="sm",
+                label="Dark",
+                labelPosition="left",
+                className="dark-switch",
+            ),
+        ],
+        className="header",
+    )
+    return group
+
+
+def _navigation() -> list[Component]:
+    return [
+        dmc.NavLink(
+            id={"type": "nav", "path": path},
+            label=name,
+            href=path,
+            leftSection=html.Span(className=f"nav-icon {icon}"),
+            className="nav",
+        )
+        for path, name, icon in NAVIGATION
+    ]
