@@ -28,7 +28,7 @@ IN_FLIGHT_BYTES = 16 << 20
 STALL_S = 3.0
 
 # How often a missing broker, a new address, or the spools of ended processes are looked for.
-LOOK_INTERVAL_S = 1.0
+LOOK_INTERVAL_S = 0.5
 ADOPT_INTERVAL_S = 10.0
 
 
@@ -178,7 +178,9 @@ class Courier:
             reason = sender.broken or self._failure
             if reason is None and self._stalled(now):
                 reason = "it does not answer"
-            if sender.fatal:
+            if sender.fatal or (sender.broken is not None and self._reachable):
+                # A broker that comes back may have forgotten this client (the embedded one always has), which
+                # then waits for nothing; a new client costs some ms.
                 self.away(reason or "the client failed")
                 self._drop_sender()
             elif reason is not None and self._reachable:
@@ -247,7 +249,7 @@ class Courier:
         sender, self._sender = self._sender, None
         assert sender is not None
         self._reachable = False
-        self._next_look = 0.0
+        self._next_look = self.clock()
         sender.give_up(in_flight=True)
         for number in list(self._flights):
             self._report(number, Failed("the client was closed", taken_back=True, hopeless=False))

@@ -1,0 +1,178 @@
+"""Sending many prepared batches at once and waiting for them: imports and the demo's history."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeAlias
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from smartlearn.core.batch import Batch
+from smartlearn.core.codec import encode_batch
+from smartlearn.core.errors import BrokerError, BrokerUnavailable
+from smartlearn.core.settings import KafkaSettings
+from smartlearn.core.topics import REQUEST_TIMEOUT_S, TOPIC_OF, client_config
+from smartlearn.producers.rows import Outgoing
+from smartlearn.producers.sender import Delivered, Failed, KafkaSender
+
+Offsets: TypeAlias = dict[tuple[str, int], int]
+"""(topic, partition) → the highest offset that was delivered there."""
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""Told the rows that were delivered so far, and the rows in all."""
+
+# A broker that accepts nothing for so long is gone; a failover of a cluster takes about 12 s.
+_SILENCE_S: Final = 30.0
+
+# How often the group is asked how far it is.
+_ASK_INTERVAL_S: Final = 0.2
+
+
+def send_all(
+    kafka: KafkaSettings, batches: Iterable[Batch], progress: Progress = lambda _done, _total: None
+) -> Offsets:
+    """Send batches and wait until each is delivered.
+
+    Raises:
+        SettingsError: no broker is set.
+        BrokerUnavailable: no broker answers, or it stopped to; what was sent until then stays sent.
+        BrokerError: the broker lacks the topics, or refuses a message.
+    """
+    prepared = list(batches)
+    total = sum(map(len, prepared))
+    if not prepared:
+        return {}
+    sender = KafkaSender(kafka)
+    _require_topics(kafka, sender, {TOPIC_OF[batch.kind] for batch in prepared})
+    return _Run(kafka, sender, progress, total).send(prepared)
+
+
+class _Run:
+    """One bulk sending."""
+
+    def __init__(self, kafka: KafkaSettings, sender: KafkaSender, progress: Progress, total: int) -> None:
+        self._kafka = kafka
+        self._sender = sender
+        self._progress = progress
+        self._total = total
+        self._done = 0
+        self._due = 0
+        self._offsets: Offsets = {}
+        self._failure: Failed | None = None
+        self._heard = time.monotonic()
+
+    def send(self, batches: Sequence[Batch]) -> Offsets:
+        for batch in batches:
+            message = Outgoing(TOPIC_OF[batch.kind], batch.key.encode(), encode_batch(batch), len(batch))
+            self._due += 1
+            while not self._sender.send(message, self._report_of(len(batch))):
+                self._serve(0.1)
+            self._serve(0)
+        while self._due:
+            self._serve(0.1)
+        self._check()
+        return self._offsets
+
+    def _report_of(self, rows: int) -> Callable[[Delivered | Failed], None]:
+        def report(outcome: Delivered | Failed) -> None:
+            self._due -= 1
+            if isinstance(outcome, Failed):
+                self._failure = self._failure or outcome
+                return
+            self._heard = time.monotonic()
+            place = (outcome.topic, outcome.partition)
+            self._offsets[place] = max(self._offsets.get(place, -1), outcome.offset)
+            self._done += rows
+            self._progress(self._done, self._total)
+
+        return report
+
+    def _serve(self, timeout_s: float) -> None:
+        self._sender.serve(timeout_s)
+        self._check()
+
+    def _check(self) -> None:
+        silent = time.monotonic() - self._heard > _SILENCE_S
+        failure = self._failure
+        if failure is not None and failure.hopeless:
+            raise BrokerError(f"the broker refuses a message: {failure.reason}")
+        if failure is not None or silent or self._sender.fatal:
+            reason = failure.reason if failure is not None else self._sender.broken or "it does not answer"
+            raise BrokerUnavailable(
+                f"the broker at {self._kafka.bootstrap_servers} went away after {self._done} of {self._total} events "
+                f"({reason}): do the same again when it is back, nothing is doubled"
+            )
+
+
+def _require_topics(kafka: KafkaSettings, sender: KafkaSender, wanted: set[str]) -> None:
+    deadline = time.monotonic() + REQUEST_TIMEOUT_S
+    found = sender.topics()
+    while not found and time.monotonic() < deadline:
+        sender.serve(0.1)
+        if sender.broken is not None:
+            break
+        found = sender.topics()
+    if not found:
+        raise BrokerUnavailable(f"no Kafka broker answers at {kafka.bootstrap_servers}: check that it runs")
+    if not wanted <= found:
+        raise BrokerError(
+            f"the broker at {kafka.bootstrap_servers} has no topic {min(wanted - found)}: "
+            "run `smartlearn topics create`"
+        )
+
+
+def wait_until_processed(
+    kafka: KafkaSettings,
+    offsets: Offsets,
+    timeout_s: float,
+    progress: Progress = lambda _done, _total: None,
+) -> bool:
+    """Wait until the workers have stored what stands at some offsets, and all that derives from it.
+
+    Workers commit a record once everything that it changes is durable, so this waits for their committed offsets.
+
+    Args:
+        kafka: where the broker is, and the workers' group.
+        offsets: what to wait for.
+        timeout_s: seconds at most.
+        progress: told how many partitions are done, and how many there are.
+
+    Returns:
+        Whether all of it is processed.
+
+    Raises:
+        BrokerUnavailable: no broker answers.
+    """
+    admin = AdminClient(client_config(kafka) | {"log_level": 0})
+    waiting = dict(offsets)
+    deadline = time.monotonic() + timeout_s
+    while waiting:
+        committed = _committed(admin, kafka, waiting)
+        waiting = {place: offset for place, offset in waiting.items() if committed.get(place, -1) <= offset}
+        progress(len(offsets) - len(waiting), len(offsets))
+        if not waiting:
+            break
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        time.sleep(min(_ASK_INTERVAL_S, left))
+    return True
+
+
+def _committed(admin: AdminClient, kafka: KafkaSettings, offsets: Offsets) -> Offsets:
+    """(topic, partition) → the offset that the group will read next."""
+    request = ConsumerGroupTopicPartitions(kafka.group, [TopicPartition(*place) for place in offsets])
+    future = admin.list_consumer_group_offsets([request], request_timeout=REQUEST_TIMEOUT_S)[kafka.group]
+    try:
+        found = future.result()
+    except KafkaException as error:
+        raise BrokerUnavailable(
+            f"the broker at {kafka.bootstrap_servers} does not say how far the workers are: {error.args[0].str()}"
+        ) from error
+    return {
+        (one.topic, one.partition): one.offset
+        for one in found.topic_partitions
+        if one.error is None and one.offset >= 0
+    }
