@@ -80,16 +80,26 @@ def merge(summaries: Iterable[Summary]) -> Summary:
     names = parts[0].names
     if any(part.names != names for part in parts):
         return merge_groups(np.zeros(len(parts), np.int64), 1, parts)[0]
+    cells = np.concatenate([part.cells for part in parts])
+    cells, counts = counted(cells, np.concatenate([part.counts for part in parts]))
+    return Summary(names, merged_stats(parts), cells, counts, merged_learners(parts))
+
+
+def merged_stats(parts: Sequence[Summary]) -> FloatArray:
+    """The `stats` of the merge of summaries that all have the same metrics, at least one, shape (m, 5)."""
     every = np.array([part.stats for part in parts])
     stats = np.empty_like(parts[0].stats)
     with np.errstate(over="ignore", invalid="ignore"):
         every[:, :, :LOW].sum(axis=0, out=stats[:, :LOW])
     every[:, :, LOW].min(axis=0, out=stats[:, LOW])
     every[:, :, HIGH].max(axis=0, out=stats[:, HIGH])
-    cells = np.concatenate([part.cells for part in parts])
-    cells, counts = counted(cells, np.concatenate([part.counts for part in parts]))
+    return stats
+
+
+def merged_learners(parts: Iterable[Summary]) -> Distinct | None:
+    """The learners that any of the summaries saw; None where none of them counted any."""
     sets = [part.distinct for part in parts if part.distinct is not None]
-    return Summary(names, stats, cells, counts, Distinct.union(sets) if sets else None)
+    return Distinct.union(sets) if sets else None
 
 
 def merge_groups(groups: Int64Array, n_groups: int, summaries: Sequence[Summary]) -> list[Summary]:

@@ -50,11 +50,13 @@ class Fleet:
         self._fleet = fleet
         self._panes: OrderedDict[int, dict[int, dict[str, list[Summary]]]] = OrderedDict()
         self._hours: OrderedDict[int, dict[int, _Hour]] = OrderedDict()
+        self._newest: int | None = None
 
     def forget(self) -> None:
         """See `Follower.forget`."""
         self._panes.clear()
         self._hours.clear()
+        self._newest = None
 
     def follow(self, emissions: Sequence[Emission]) -> None:
         """See `Follower.follow`."""
@@ -69,9 +71,12 @@ class Fleet:
 
     def _contributions(self, emissions: Sequence[Emission]) -> list[tuple[int, int]]:
         """Take the nodes' new values in; the (shard, pane start) they change."""
+        if self._newest is None:
+            self._newest = self._fleet.newest()
         cold = sorted({emission.start for emission in emissions} - self._panes.keys())
         for start in cold:
-            stored = self._nodes.pane(start)
+            stored = self._nodes.pane(start) if start <= self._newest else {}
+            self._newest = max(self._newest, start)
             shards: dict[int, dict[str, list[Summary]]] = {}
             for node, value in stored.items():
                 shards.setdefault(shard_of(node), {})[node] = list(value.values())

@@ -96,13 +96,22 @@ class PaneStore:
             values.setdefault(series.tags[self.owner_tag], {})[key] = summaries_of(series)[0]
         return values
 
+    def newest(self) -> int:
+        """The start of the newest stored pane of any owner, µs; -1 where there is none."""
+        latest = self.store.latest(f"{self.prefix}_{PANE}")
+        return max((int(series.time[0]) // NS for series in latest), default=-1)
+
     def points(self, rows: Iterable[Row]) -> list[Points]:
         """The points of rows, all merged at once."""
         listed = list(rows)
         if not listed:
             return []
-        groups = np.repeat(np.arange(len(listed)), [len(row.parts) for row in listed])
-        summaries = merge_groups(groups, len(listed), [part for row in listed for part in row.parts])
+        summaries = [row.parts[0] for row in listed]
+        several = [index for index, row in enumerate(listed) if len(row.parts) > 1]
+        groups = np.repeat(np.arange(len(several)), [len(listed[index].parts) for index in several])
+        merged = merge_groups(groups, len(several), [part for index in several for part in listed[index].parts])
+        for index, summary in zip(several, merged, strict=True):
+            summaries[index] = summary
         sorted_rows: dict[tuple[str, bool, tuple[str, ...]], list[int]] = {}
         for index, row in enumerate(listed):
             window = "rolling" if row.rolling else row.window

@@ -16,7 +16,8 @@ import numpy as np
 from smartlearn.core.aggregates import Summary, merge
 from smartlearn.core.batch import Int64Array
 from smartlearn.stream_processors.domain.panes import PaneValue, SeriesKey
-from smartlearn.stream_processors.domain.windows import LONGEST_ROLLING, ROLLING, TIERS, PaneGrid, tier_start
+from smartlearn.stream_processors.domain.rolling import RollingWindow
+from smartlearn.stream_processors.domain.windows import ROLLING, TIERS, PaneGrid, tier_start
 
 PANE: Final = "10s"
 """The name of the pane's own tier, whatever its length."""
@@ -88,21 +89,31 @@ class OwnerPanes:
     """The newest panes of an owner, kept so that the next pane's rows need no look into the store.
 
     Attributes:
-        panes: start (µs) → value, in time order, as far back as the longest rolling window.
-        last: the newest pane's start; nothing newer is stored.
-        running: the merge so far of the tier window that holds `last`, by tier and series.
+        last: the newest pane's start, µs; nothing newer is stored.
+        rolling: the rolling windows that end with the newest pane, by series.
+        running: the merge so far of the tier window that holds the newest pane, by tier and series.
     """
 
-    panes: dict[int, PaneValue] = field(default_factory=dict)
     last: int = -1
+    rolling: dict[SeriesKey, dict[str, RollingWindow]] = field(default_factory=dict)
     running: dict[tuple[str, SeriesKey], tuple[int, Summary]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, context: Context) -> OwnerPanes:
         """From a context that reaches to the owner's newest stored pane."""
-        owner = cls()
+        owner = cls(last=max(context, default=-1))
+        panes: dict[SeriesKey, list[tuple[int, Summary]]] = {}
         for start in sorted(context):
-            owner._advance(start, context[start])
+            for series, summary in context[start].items():
+                panes.setdefault(series, []).append((start, summary))
+        for series, listed in panes.items():
+            owner.rolling[series] = {
+                name: RollingWindow(length, [pane for pane in listed if pane[0] > owner.last - length])
+                for name, length in ROLLING.items()
+            }
+            for name, length in TIERS.items():
+                window = tier_start(listed[-1][0], length)
+                owner.running[name, series] = (window, merge(part for at, part in listed if at >= window))
         return owner
 
     def append(self, grid: PaneGrid, start: int, value: PaneValue) -> Iterator[Row]:
@@ -113,28 +124,21 @@ class OwnerPanes:
         """
         if start <= self.last:
             raise ValueError(f"pane {start} is not after {self.last}")
-        self._advance(start, value)
+        self.last = start
         end = start + grid.length
         for series, summary in value.items():
             yield Row(PANE, False, series, start, [summary])
-            for name, length in ROLLING.items():
-                inside = [pane[series] for at, pane in self.panes.items() if end - length <= at and series in pane]
-                yield Row(name, True, series, end, inside)
-            for name in TIERS:
-                window, so_far = self.running[name, series]
-                yield Row(name, False, series, window, [so_far])
+            windows = self.rolling.get(series)
+            if windows is None:
+                windows = self.rolling[series] = {name: RollingWindow(length) for name, length in ROLLING.items()}
+            for name, window in windows.items():
+                yield Row(name, True, series, end, [window.push(start, end, summary)])
+            for name, length in TIERS.items():
+                yield Row(name, False, series, *self._run(name, series, tier_start(start, length), summary))
 
-    def _advance(self, start: int, value: PaneValue) -> None:
-        self.panes[start] = value
-        self.last = start
-        oldest = start - LONGEST_ROLLING
-        while (first := next(iter(self.panes))) <= oldest:
-            del self.panes[first]
-        for name, length in TIERS.items():
-            window = tier_start(start, length)
-            for series, summary in value.items():
-                known = self.running.get((name, series))
-                if known is not None and known[0] == window:
-                    self.running[name, series] = (window, merge([known[1], summary]))
-                else:
-                    self.running[name, series] = (window, summary)
+    def _run(self, name: str, series: SeriesKey, window: int, summary: Summary) -> tuple[int, list[Summary]]:
+        """Take a pane into the tier window that holds it; the window's start and its summary so far."""
+        known = self.running.get((name, series))
+        so_far = merge([known[1], summary]) if known is not None and known[0] == window else summary
+        self.running[name, series] = (window, so_far)
+        return window, [so_far]
