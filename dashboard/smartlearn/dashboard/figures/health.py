@@ -29,9 +29,10 @@ def components(found: Sequence[NodeHealth], settings: Settings, height: int = st
     for row, one in zip(text, shown, strict=True):
         row[0] = f"<b>{theme.STATUS_ICONS[one.status]} {row[0]}</b>"
     titles = [metric(rule.metric).title for rule in rules]
+    heads = [title.replace(" memory", "<br>mem.").replace(" time", "<br>time") for title in titles]
     fig = style.figure(height)
     fig.add_heatmap(
-        x=["<b>Score</b>", *(title.replace(" ", "<br>") for title in titles)],
+        x=["<b>Score</b>", *heads],
         y=[style.shorten(one.node) for one in shown],
         z=values,
         zmin=0,
@@ -40,6 +41,7 @@ def components(found: Sequence[NodeHealth], settings: Settings, height: int = st
         showscale=False,
         text=text,
         texttemplate="%{text}",
+        textfont={"size": 11},
         customdata=np.array([[one.node] * values.shape[1] for one in shown], dtype=object),
         hovertext=[[theme.STATUS_WORDS[one.status], *titles] for one in shown],
         hovertemplate="<b>%{customdata}</b><br>%{hovertext} %{z:.0f} of 100<extra></extra>",

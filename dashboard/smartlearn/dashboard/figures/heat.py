@@ -71,6 +71,7 @@ def subject_difficulty(found: Groups, minimum: int, height: int = style.HEIGHT) 
         z=values,
         text=words if values.size <= _TEXT_CELLS else None,
         texttemplate="%{text}",
+        textfont={"size": 11},
         customdata=hover,
         hoverongaps=False,
         xgap=2,

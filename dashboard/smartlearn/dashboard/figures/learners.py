@@ -30,7 +30,7 @@ def over_time(
     color = theme.metric_color(line.metric, settings)
     fig = style.figure(height)
     style.time_axis(fig, *((window.start, window.stop) if window else (None, None)))
-    time, (mean, low, high) = with_gaps(line.time, line.width, [line.mean, found.low, found.high])
+    time, (mean, low, high) = with_gaps(line.time, line.width, [line.mean, found.low, found.high], 1.5)
     x = style.moments(time + line.width // 2)
     style.band(fig, x, low, high, theme.faded(color, 0.2))
     fig.add_scatter(

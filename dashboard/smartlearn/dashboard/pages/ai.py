@@ -183,15 +183,17 @@ def _advice(one: queries.Insight, context: Context, now: int) -> Advice:
     title = metric(rule.metric).title
     crossed = rule.critical if one.critical else rule.warning
     share = one.above_critical if one.critical else one.above_warning
-    evidence = [f"Peak {with_unit(one.peak, rule.unit)}", f"now {with_unit(one.newest, rule.unit)}"]
-    evidence += [
-        f"{metric(_metric_of(other, context)).title} was high in {100 * part:.0f} % of that time"
+    why = f"{_share(share)} of the time, peak {with_unit(one.peak, rule.unit)}, now {with_unit(one.newest, rule.unit)}."
+    together = [
+        f"{metric(_metric_of(other, context)).title} ({100 * part:.0f} %)"
         for other, part in sorted(one.together.items(), key=lambda pair: -pair[1])
     ]
+    if together:
+        why += f" Also high then: {', '.join(together)}."
     return Advice(
         "critical" if one.critical else "warning",
-        f"{title} on {one.node} was above {with_unit(crossed, rule.unit)} for {_share(share)} of the time",
-        f"{'; '.join(evidence)}. → {rule.action}",
+        f"{title} above {with_unit(crossed, rule.unit)} on {one.node}: {rule.action.lower()}",
+        why,
         "now" if one.standing else ago((now - one.last_at) / queries.SECOND),
     )
 
@@ -201,7 +203,7 @@ def _metric_of(rule: str, context: Context) -> str:
 
 
 def _share(share: float) -> str:
-    return "under 1 %" if share < 0.01 else f"{100 * share:.0f} %"
+    return "Under 1 %" if share < 0.01 else f"{100 * share:.0f} %"
 
 
 def _known(value: float) -> float | None:
@@ -244,6 +246,7 @@ PAGE: Final = Page(
                 Column("last", "Last seen", "time", 190),
             ),
             version_rows,
+            height=220,
             empty="No model answered in this time range. Choose a longer one, or run smartlearn demo.",
         ),
     ),

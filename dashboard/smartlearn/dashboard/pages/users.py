@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
 import plotly.graph_objects as go
 
+from smartlearn.core.batch import FloatArray
 from smartlearn.dashboard import queries, theme
 from smartlearn.dashboard.figures import heat, learners, style
 from smartlearn.dashboard.format import NOTHING, number, signed, split_unit, with_unit
@@ -30,12 +32,16 @@ def stats(context: Context, view: View) -> list[Stat]:
         note = f"fewer than {minimum} learners" if now.hidden else ""
         return [Stat(label, NOTHING, note=note) for label in labels]
     group, past = now.shown[0], before.shown[0] if before.shown else None
+    lines = {
+        name: queries.over_time(context.history, view.window, minimum, name).line
+        for name in queries.INTERACTION_METRICS
+    }
     return [
-        _count("Interactions", group.count, past.count if past else None),
+        _count("Interactions", group.count, past.count if past else None, lines["accuracy"].count),
         _count("Learners", round(group.learners), round(past.learners) if past else None),
-        _mean(context, "Accuracy", "accuracy", "fraction", group, past),
-        _mean(context, "Response time", "response_time", "ms", group, past),
-        _mean(context, "Engagement", "engagement_score", "/10", group, past),
+        _mean(context, ("Accuracy", "accuracy", "fraction"), group, past, lines),
+        _mean(context, ("Response time", "response_time", "ms"), group, past, lines),
+        _mean(context, ("Engagement", "engagement_score", "/10"), group, past, lines),
     ]
 
 
@@ -100,29 +106,42 @@ def _groups(context: Context, view: View, by: queries.By) -> queries.Groups:
     return queries.groups(context.history, view.window, by, context.settings.privacy.minimum_group)
 
 
-def _count(label: str, now: int, before: int | None) -> Stat:
+def _count(label: str, now: int, before: int | None, spark: FloatArray | None = None) -> Stat:
     change = signed(float(now - before), "") if before is not None else ""
-    return Stat(label, number(now), change=change, note="" if before is not None else "none in the period before")
+    note = "" if before is not None else "none in the period before"
+    return Stat(label, number(now), change=change, note=note, spark=spark, color=theme.GREY)
 
 
-def _mean(context: Context, label: str, name: str, unit: str, group: queries.Group, past: queries.Group | None) -> Stat:
+def _mean(
+    context: Context,
+    what: tuple[str, str, str],
+    group: queries.Group,
+    past: queries.Group | None,
+    lines: Mapping[str, queries.Trend],
+) -> Stat:
+    """A mean with its interval; a change is good or bad news only where it is larger than chance explains."""
+    label, name, unit = what
     estimate: queries.Estimate = getattr(group, name)
-    earlier: float = getattr(past, name).mean if past else math.nan
+    earlier: queries.Estimate | None = getattr(past, name) if past else None
     value, shown = split_unit(estimate.mean, unit)
-    difference = estimate.mean - earlier
-    change = ""
-    if math.isfinite(difference):
-        change = signed(100 * difference, "%") if unit == "fraction" else signed(difference, unit.removeprefix("/10"))
-    better = difference < 0 if name == "response_time" else difference > 0
     half = estimate.high - estimate.mean
+    change = ""
+    verdict: Literal["good", "bad"] | None = None
+    if earlier is not None:
+        difference = estimate.mean - earlier.mean
+        change = signed(100 * difference, "%") if unit == "fraction" else signed(difference, unit.removeprefix("/10"))
+        if abs(difference) > math.hypot(half, earlier.high - earlier.mean):
+            better = difference < 0 if name == "response_time" else difference > 0
+            verdict = "good" if better else "bad"
     sure = with_unit(half, unit) if unit != "/10" else number(half)
     return Stat(
         label,
         value,
         shown,
         change,
-        None if not math.isfinite(difference) or difference == 0 else "good" if better else "bad",
+        verdict,
         note=f"± {sure}" if math.isfinite(half) else "",
+        spark=lines[name].mean,
         color=theme.metric_color(name, context.settings),
         hint=f"mean of {estimate.n:,} with its 95 % interval",
     )

@@ -10,6 +10,7 @@ from smartlearn.dashboard.queries.curves import Best, Curve, best, curves, gap
 from smartlearn.dashboard.queries.health import NodeHealth, Status, health, scores, status_of
 from smartlearn.dashboard.queries.history import History
 from smartlearn.dashboard.queries.insights import Insight, insights
+from smartlearn.dashboard.queries.interactions import METRICS as INTERACTION_METRICS
 from smartlearn.dashboard.queries.interactions import (
     Activity,
     By,
@@ -61,6 +62,7 @@ __all__ = [
     "DAY",
     "FLEET",
     "HOUR",
+    "INTERACTION_METRICS",
     "MAX_POINTS",
     "MINUTE",
     "SECOND",

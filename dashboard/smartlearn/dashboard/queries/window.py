@@ -89,16 +89,20 @@ def thin(value: FloatArray, points: int = MAX_POINTS) -> Int64Array:
     return np.asarray(chosen, dtype=np.int64)
 
 
-def gap_limit(time: Int64Array, width: int) -> int:
-    """The distance (ns) beyond which two neighbouring rows of a line are not joined: data is missing."""
-    if len(time) < 2:
-        return 3 * width
-    return int(3 * max(width, float(np.median(np.diff(time)))))
+def gap_limit(time: Int64Array, width: int, tolerance: float = 3.0) -> int:
+    """The distance (ns) beyond which two neighbouring rows of a line are not joined: data is missing.
+
+    It is `tolerance` times the width of a row, or times the usual distance where data is sparser than rows.
+    """
+    usual = float(np.median(np.diff(time))) if len(time) > 1 else 0.0
+    return int(tolerance * max(width, usual))
 
 
-def with_gaps(time: Int64Array, width: int, columns: Sequence[FloatArray]) -> tuple[Int64Array, list[FloatArray]]:
+def with_gaps(
+    time: Int64Array, width: int, columns: Sequence[FloatArray], tolerance: float = 3.0
+) -> tuple[Int64Array, list[FloatArray]]:
     """Put a NaN row between neighbours further apart than the gap limit, so that a line breaks there."""
-    breaks = np.flatnonzero(np.diff(time) > gap_limit(time, width)) + 1
+    breaks = np.flatnonzero(np.diff(time) > gap_limit(time, width, tolerance)) + 1
     if not len(breaks):
         return time, list(columns)
     times = np.insert(time, breaks, time[breaks - 1] + width)
