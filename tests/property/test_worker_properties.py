@@ -231,3 +231,22 @@ def test_the_ledger_accounts_for_every_row(number: int) -> None:
             assert counts["dead"] == (bad if topic == PERFORMANCE else 0)
             assert counts["in"] == counts["stored"] + counts["duplicate"] + counts["dead"]
         pipeline.store.close()
+
+
+def test_a_second_import_counts_as_duplicate_and_changes_nothing(tmp_path: Path) -> None:
+    rng = random.Random(3)
+    batch = as_import(performance(rng, "old", "host", START, 20, 0), rng)
+    pipeline = Pipeline(tmp_path)
+    pipeline.send(batch)
+    pipeline.settle(START / 1e6 + 3600)
+    before = pipeline.rows()
+    alerts = len(pipeline.published.messages)
+    pipeline.start()
+    pipeline.send(batch)
+    pipeline.send(batch)
+    pipeline.settle(START / 1e6 + 7200)
+    counts = pipeline.counts(PERFORMANCE)
+    assert (counts["in"], counts["stored"], counts["duplicate"]) == (60, 20, 40)
+    assert pipeline.rows() == before
+    assert len(pipeline.published.messages) == alerts
+    pipeline.store.close()

@@ -12,9 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from smartlearn.core.batch import Batch, Kind
+import numpy as np
+
+from smartlearn.core.batch import Batch, Int64Array, Kind
 from smartlearn.core.partitioning import shard_of
-from smartlearn.core.stores.base import MetricStore, Points, Refused
+from smartlearn.core.stores.base import MetricStore, Points, Refused, SeriesQuery
 from smartlearn.core.topics import DEAD_LETTER, TOPIC_OF
 from smartlearn.stream_processors.domain.progress import COUNTERS, Effect, PendingEffects, Progress
 from smartlearn.stream_processors.domain.seen import SeenRows
@@ -25,6 +27,10 @@ from smartlearn.stream_processors.records import Outgoing, Record
 
 # A sender that has been silent for so long will not send the same rows again: spools are drained sooner.
 REMEMBER_US: Final = 30 * 24 * 3600 * 1_000_000
+
+
+_OWNER_TAG: Final = {Kind.PERFORMANCE: "node", Kind.TRAINING: "run", Kind.RUN: "run"}
+_NO_TIMES: Final[Int64Array] = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,7 @@ class Lane:
         self._keep_raw = keep_raw
         self._partitions: dict[int, _Partition] = {}
         self._raw: list[Points] = []
+        self._placed: list[tuple[Batch, Points, Effect]] = []
         self._outbox: list[Outgoing] = []
         self._lock = threading.Lock()
 
@@ -161,7 +168,10 @@ class Lane:
                     arrivals.append(Arrival(record.partition, record.offset, batch, taken.effect))
                     if self._keep_raw:
                         shard = shard_of(batch.key) if batch.kind is Kind.INTERACTION else None
-                        self._raw.append(raw_points(batch, shard))
+                        points = raw_points(batch, shard)
+                        self._raw.append(points)
+                        if batch.imported:
+                            self._placed.append((batch, points, taken.effect))
             self._deriver.fold(arrivals, now)
         return [arrival.batch for arrival in arrivals]
 
@@ -177,6 +187,7 @@ class Lane:
             BrokerUnavailable: dead letters, forwards or alerts were not taken; call again.
         """
         with self._lock:
+            self._count_known()
             if self._raw:
                 refused = self._store.write(self._raw)
                 self._outbox.extend(_refused_letters(refused))
@@ -198,6 +209,26 @@ class Lane:
                     for counter, rows in effect.counts.items():
                         total[counter] += rows
             return total
+
+    def _count_known(self) -> None:
+        """Count the placed rows that are in the store already as duplicates: they have no number to be known by."""
+        written: dict[tuple[Kind, str, str], Int64Array] = {}
+        while self._placed:
+            batch, points, effect = self._placed[-1]
+            sender = (batch.kind, batch.source, batch.key)
+            known = np.append(written.get(sender, _NO_TIMES), self._stored_times(batch, points))
+            rows = int(np.isin(points.time, known).sum())
+            effect.count("duplicate", rows)
+            effect.count("stored", -rows)
+            written[sender] = np.append(written.get(sender, _NO_TIMES), points.time)
+            self._placed.pop()
+
+    def _stored_times(self, batch: Batch, points: Points) -> Int64Array:
+        """The times of a sender's stored points within those of a batch, ns."""
+        owner = {_OWNER_TAG[batch.kind]: batch.key} if batch.kind in _OWNER_TAG else {}
+        first, last = int(points.time.min()), int(points.time.max())
+        query = SeriesQuery(points.measurement, first, last + 1, where={"source": batch.source, **owner})
+        return np.concatenate([_NO_TIMES, *(series.time for series in self._store.query(query))])
 
     def _pass(self, now: float) -> dict[int, int]:
         states, offsets = {}, {}
