@@ -89,9 +89,17 @@ class RawOnly:
 
 @dataclass(slots=True)
 class _Partition:
+    """One partition: as far as it was carried into the store, as far as it was read, and what lies between."""
+
     progress: Progress
     seen: SeenRows
+    read: dict[str, int]
     pending: PendingEffects = field(default_factory=PendingEffects)
+    unsaved: bool = False
+
+    def count(self, effect: Effect) -> None:
+        for counter, rows in effect.counts.items():
+            self.read[counter] += rows
 
 
 class Lane:
@@ -143,7 +151,7 @@ class Lane:
                     progress, seen = Progress.decode(stored), Progress.decode(stored).seen
                     if progress.epoch != self._epoch:
                         progress.offset, progress.epoch = 0, self._epoch
-                self._partitions[partition] = _Partition(progress, seen)
+                self._partitions[partition] = _Partition(progress, seen, dict(progress.counts))
                 self._deriver.open(partition, progress.frontier)
 
     def revoke(self, partitions: Iterable[int]) -> None:
@@ -156,6 +164,7 @@ class Lane:
     def receive(self, records: Iterable[Record], now: float) -> list[Batch]:
         """Take records in, in the order of their offsets; the rows that count are returned."""
         arrivals = []
+        effects = []
         with self._lock:
             for record in records:
                 partition = self._partitions.get(record.partition)
@@ -163,6 +172,7 @@ class Lane:
                     continue
                 taken = take(record, self._rules, partition.seen, int(now * 1e6))
                 partition.pending.append(taken.effect)
+                effects.append((partition, taken.effect))
                 self._outbox.extend(taken.outgoing)
                 for batch in taken.batches:
                     arrivals.append(Arrival(record.partition, record.offset, batch, taken.effect))
@@ -173,6 +183,8 @@ class Lane:
                         if batch.imported:
                             self._placed.append((batch, points, taken.effect))
             self._deriver.fold(arrivals, now)
+            for partition, effect in effects:
+                partition.count(effect)
         return [arrival.batch for arrival in arrivals]
 
     def rows_held(self) -> int:
@@ -199,16 +211,9 @@ class Lane:
             return self._pass(now)
 
     def counts(self) -> dict[str, int]:
-        """The ledger of the held partitions, as far as it was read."""
-        with self._lock:
-            total = dict.fromkeys(COUNTERS, 0)
-            for partition in self._partitions.values():
-                for counter, rows in partition.progress.counts.items():
-                    total[counter] += rows
-                for effect in partition.pending:
-                    for counter, rows in effect.counts.items():
-                        total[counter] += rows
-            return total
+        """The ledger of the held partitions, as far as it was read; answers also while a flush waits for the store."""
+        held = tuple(self._partitions.values())
+        return {counter: sum(partition.read[counter] for partition in held) for counter in COUNTERS}
 
     def _count_known(self) -> None:
         """Count the placed rows that are in the store already as duplicates: they have no number to be known by."""
@@ -231,16 +236,20 @@ class Lane:
         return np.concatenate([_NO_TIMES, *(series.time for series in self._store.query(query))])
 
     def _pass(self, now: float) -> dict[int, int]:
-        states, offsets = {}, {}
+        before = int(now * 1e6) - REMEMBER_US
+        moved = {}
         for number, partition in self._partitions.items():
             bound = self._deriver.oldest_open(number)
-            if partition.pending.pass_before(bound, partition.progress):
-                partition.progress.seen.forget(int(now * 1e6) - REMEMBER_US)
-                states[self._state_key(number)] = partition.progress.encode()
-                offsets[number] = partition.progress.offset
-        if states:
-            self._store.put_state(states)
-        return offsets
+            partition.unsaved |= partition.pending.pass_before(bound, partition.progress)
+            if partition.unsaved:
+                partition.seen.forget(before)
+                partition.progress.seen.forget(before)
+                moved[number] = partition
+        if moved:
+            self._store.put_state({self._state_key(number): each.progress.encode() for number, each in moved.items()})
+        for partition in moved.values():
+            partition.unsaved = False
+        return {number: partition.progress.offset for number, partition in moved.items()}
 
     def _state_key(self, partition: int) -> str:
         return f"progress/{self.topic}/{partition}"

@@ -8,7 +8,7 @@ waits here until the offset passes it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -104,9 +104,6 @@ class PendingEffects:
 
     def __init__(self) -> None:
         self._effects: deque[Effect] = deque()
-
-    def __iter__(self) -> Iterator[Effect]:
-        return iter(self._effects)
 
     def append(self, effect: Effect) -> None:
         """Add the effect of the message read last."""

@@ -1,0 +1,144 @@
+"""What a lane promises whatever fails: every row once, and offsets only behind what is stored."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.pipeline import PARTITIONS, Pipeline
+from tests.unit.stream_processors.making import START, Faulty, Refusing, performance, training
+
+from smartlearn.core.errors import BrokerUnavailable, StoreUnavailable
+from smartlearn.core.partitioning import partition_of
+from smartlearn.core.stores.base import SeriesQuery
+from smartlearn.core.topics import DEAD_LETTER, PERFORMANCE, TRAINING
+
+NOW = START / 1e6 + 5
+LATER = NOW + 60
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Pipeline:
+    return Pipeline(tmp_path)
+
+
+def faulty(pipeline: Pipeline) -> Faulty:
+    store = Faulty(pipeline.store)
+    pipeline.store = store  # type: ignore[assignment]
+    pipeline.start()
+    return store
+
+
+def partition(key: str) -> int:
+    return partition_of(key, PARTITIONS)
+
+
+def raw_rows(pipeline: Pipeline, measurement: str = "performance") -> int:
+    return sum(len(series) for series in pipeline.store.query(SeriesQuery(measurement)))
+
+
+def test_the_offset_stays_at_the_first_row_of_the_oldest_open_pane(pipeline: Pipeline) -> None:
+    for second in (1, 2, 11, 12):
+        pipeline.send(performance("node-a", [second], seq=second))
+    lane = pipeline.lanes[PERFORMANCE]
+    pipeline.step(START / 1e6 + 12.5)
+    assert lane.flush(START / 1e6 + 12.5) == {partition("node-a"): 2}
+    assert raw_rows(pipeline) == 4
+    assert lane.flush(LATER) == {partition("node-a"): 4}
+
+
+def test_a_training_row_is_passed_as_soon_as_it_is_stored(pipeline: Pipeline) -> None:
+    pipeline.send(training("run-1", [1, 2, 3]))
+    pipeline.step(NOW)
+    assert pipeline.lanes[TRAINING].flush(NOW) == {partition("run-1"): 1}
+
+
+def test_nothing_is_committed_twice_or_without_cause(pipeline: Pipeline) -> None:
+    pipeline.send(training("run-1", [1]))
+    pipeline.step(NOW)
+    lane = pipeline.lanes[TRAINING]
+    lane.flush(NOW)
+    assert lane.flush(LATER) == {}
+
+
+def test_an_offset_whose_progress_could_not_be_kept_is_told_by_the_next_flush(pipeline: Pipeline) -> None:
+    store = faulty(pipeline)
+    pipeline.send(training("run-1", [1]))
+    pipeline.step(NOW)
+    lane = pipeline.lanes[TRAINING]
+    store.fail("put_state", 0)
+    with pytest.raises(StoreUnavailable):
+        lane.flush(NOW)
+    assert lane.flush(NOW) == {partition("run-1"): 1}
+    assert lane.counts()["stored"] == 1
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_a_flush_that_failed_at_any_write_stores_everything_once_when_it_is_called_again(
+    pipeline: Pipeline, number: int
+) -> None:
+    store = faulty(pipeline)
+    pipeline.send(performance("node-a", [1, 2, 3], [95.0, 96.0, 97.0]))
+    pipeline.step(NOW)
+    store.fail("write", number)
+    lane = pipeline.lanes[PERFORMANCE]
+    try:
+        lane.flush(LATER)
+    except StoreUnavailable:
+        lane.flush(LATER)
+    else:
+        assert store.calls["write"] <= number, "the write did not fail"
+    assert raw_rows(pipeline) == 3
+    (pane,) = pipeline.store.query(SeriesQuery("performance_10s"))
+    assert pane.fields["cpu_usage_count"].tolist() == [3]
+    assert pane.fields["cpu_usage_mean"].tolist() == [96.0]
+    assert [alert["state"] for alert in pipeline.valid_alerts().values()] == ["critical"]
+    assert lane.counts() == {"in": 3, "stored": 3, **dict.fromkeys(
+        ("late", "duplicate", "forwarded", "dead", "expired"), 0)}  # fmt: skip
+
+
+@pytest.mark.parametrize("after_sending", [False, True])
+def test_what_the_broker_did_not_acknowledge_is_sent_again(pipeline: Pipeline, after_sending: bool) -> None:
+    pipeline.append(TRAINING, "run-1", b"{not json")
+    pipeline.published = Refusing(pipeline.published, failures=1, after_sending=after_sending)  # type: ignore[assignment]
+    pipeline.start()
+    published: Any = pipeline.published._inner  # type: ignore[attr-defined]
+    pipeline.step(NOW)
+    lane = pipeline.lanes[TRAINING]
+    with pytest.raises(BrokerUnavailable):
+        lane.flush(NOW)
+    assert lane.flush(NOW) == {partition("run-1"): 1}
+    letters = published.on(DEAD_LETTER)
+    assert {letter.value for letter in letters} == {b"{not json"}
+    assert lane.counts()["dead"] == 1
+
+
+def test_the_ledger_answers_while_a_flush_waits_for_the_store(pipeline: Pipeline) -> None:
+    entered, release = threading.Event(), threading.Event()
+    real = pipeline.store
+
+    class Slow(Faulty):
+        def write(self, batch: Any) -> Any:
+            entered.set()
+            release.wait(10)
+            return real.write(batch)
+
+    pipeline.store = Slow(real)  # type: ignore[assignment]
+    pipeline.start()
+    pipeline.send(training("run-1", [1, 2]))
+    pipeline.step(NOW)
+    lane = pipeline.lanes[TRAINING]
+    flush = threading.Thread(target=lane.flush, args=(NOW,))
+    flush.start()
+    try:
+        assert entered.wait(10)
+        answers: list[dict[str, int]] = []
+        asking = threading.Thread(target=lambda: answers.append(lane.counts()), daemon=True)
+        asking.start()
+        asking.join(5)
+        assert [answer["stored"] for answer in answers] == [2]
+    finally:
+        release.set()
+        flush.join(10)
