@@ -16,3 +16,8 @@ def moment_us(moment: datetime) -> int:
 def from_us(time_us: int) -> datetime:
     """The moment of µs since the epoch, in UTC."""
     return _EPOCH + timedelta(microseconds=time_us)
+
+
+def now_local() -> datetime:
+    """The present as user code writes it down: local time without a zone."""
+    return datetime.now()  # noqa: DTZ005  the SDK's times have no zone, as the application's
