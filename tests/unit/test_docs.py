@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, get_origin
 
@@ -233,10 +237,34 @@ def test_the_topics_are_documented() -> None:
 
 
 @each_document()
-def test_every_python_example_parses(path: Path) -> None:
+def test_what_python_examples_import_is_there(path: Path) -> None:
     for language, _, body in _FENCE.findall(path.read_text()):
-        if language == "python":
-            ast.parse(body)
+        if language != "python":
+            continue
+        for node in ast.walk(ast.parse(body)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("smartlearn"):
+                module = import_module(str(node.module))
+                for alias in node.names:
+                    assert hasattr(module, alias.name), f"{node.module} has no {alias.name}"
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/sdk.md"])
+def test_the_python_examples_run_without_a_broker(name: str, tmp_path: Path) -> None:
+    blocks = [body for language, _, body in _FENCE.findall((ROOT / name).read_text()) if language == "python"]
+    assert blocks
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("SMARTLEARN_")}
+    environment |= {"SMARTLEARN_DATA_DIR": str(tmp_path), "SMARTLEARN_PRODUCER__FLUSH_S": "0.2"}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "\n".join(blocks)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "spool").iterdir()), "events without a broker wait on disk"
 
 
 @each_document()
