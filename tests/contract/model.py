@@ -20,9 +20,11 @@ def rows_of(points: Points) -> Iterable[tuple[Tags, int, dict[str, Value]]]:
         fields = {name: at(column, index) for name, column in points.fields.items()}
         present = {name: value for name, value in fields.items() if not is_missing(value)}
         if present:
-            yield tuple(sorted((name, str(value)) for name, value in tags.items() if value)), int(
-                points.time[index]
-            ), present  # type: ignore[misc]
+            yield (
+                tuple(sorted((name, str(value)) for name, value in tags.items() if value)),
+                int(points.time[index]),
+                present,
+            )  # type: ignore[misc]
 
 
 def at(column: object, index: int) -> object:
@@ -58,7 +60,11 @@ class Model:
                 self.points.setdefault((points.measurement, tags), {}).setdefault(time, {}).update(fields)
 
     def delete(
-        self, measurement: str, where: Mapping[str, str] | None = None, start: int | None = None, stop: int | None = None
+        self,
+        measurement: str,
+        where: Mapping[str, str] | None = None,
+        start: int | None = None,
+        stop: int | None = None,
     ) -> None:
         for (name, tags), rows in self.points.items():
             if name == measurement and all(dict(tags).get(tag) == value for tag, value in (where or {}).items()):
@@ -67,16 +73,12 @@ class Model:
 
     def query(self, query: SeriesQuery) -> Answer:
         groups: dict[Tags, list[Row]] = {}
-        for (measurement, tags), rows in self.points.items():
+        for (measurement, tags), points in self.points.items():
             if measurement != query.measurement or not matches(dict(tags), query):
                 continue
             group = tags if query.group_by is None else tuple(pair for pair in tags if pair[0] in query.group_by)
-            for time, fields in rows.items():
-                wanted = {
-                    name: value
-                    for name, value in fields.items()
-                    if query.fields is None or name in query.fields
-                }
+            for time, fields in points.items():
+                wanted = {name: value for name, value in fields.items() if query.fields is None or name in query.fields}
                 between = all(
                     name in fields and low <= fields[name] < high  # type: ignore[operator]
                     for name, (low, high) in query.between.items()
@@ -85,12 +87,12 @@ class Model:
                     groups.setdefault(group, []).append((time, wanted))
         answer: Answer = []
         for group, found in sorted(groups.items(), key=lambda item: list(item[0])):
-            found.sort(key=lambda row: row[0])
+            rows = sorted(found, key=lambda row: row[0])
             if query.every is not None:
-                found = windows(found, query.every, str(query.agg))
+                rows = windows(rows, query.every, str(query.agg))
             if query.newest_first:
-                found.reverse()
-            answer.append((dict(group), found[: query.limit]))
+                rows.reverse()
+            answer.append((dict(group), rows[: query.limit]))
         return answer
 
 

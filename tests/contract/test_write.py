@@ -49,7 +49,9 @@ def test_integers_up_to_2_53_are_exact(store: MetricStore) -> None:
     assert [int(value) for value in series.fields["step"]] == values
 
 
-@pytest.mark.parametrize("text", ["", "plain", 'a "quoted" \\ text\\', "two\nlines, with = and ,", "ünï çødé 🎓", "x" * 60_000])
+@pytest.mark.parametrize(
+    "text", ["", "plain", 'a "quoted" \\ text\\', "two\nlines, with = and ,", "ünï çødé 🎓", "x" * 60_000]
+)
 def test_any_text_comes_back(store: MetricStore, text: str) -> None:
     store.write([points("runs", [T], {"run": "r", "node": "n"}, payload=text)])
     assert plain(store.query(SeriesQuery("runs"))) == [({"run": "r", "node": "n"}, [(T, {"payload": text})])]
@@ -126,7 +128,9 @@ def test_writing_a_point_again_merges_its_fields(store: MetricStore) -> None:
 
 
 def test_the_last_of_equal_points_in_one_write_stands(store: MetricStore) -> None:
-    store.write([points("performance", [T, T, T], {"node": "a"}, cpu_usage=[1.0, 2.0, 3.0], memory_usage=[1.0, 2.0, None])])
+    store.write(
+        [points("performance", [T, T, T], {"node": "a"}, cpu_usage=[1.0, 2.0, 3.0], memory_usage=[1.0, 2.0, None])]
+    )
     assert plain(store.query(SeriesQuery("performance"))) == [
         ({"node": "a"}, [(T, {"cpu_usage": 3.0, "memory_usage": 2.0})])
     ]
@@ -165,11 +169,16 @@ def test_absent_fields_and_tags_are_absent(store: MetricStore) -> None:
 def test_a_value_of_the_other_type_is_refused_with_its_point(store: MetricStore) -> None:
     refused = store.write(
         [
-            points("interactions", [T, T + 1, T + 2], {"subject": "m"}, accuracy=[0.5, "0.5", 1.0], learner=["p", "q", 3.0]),
+            points(
+                "interactions", [T, T + 1, T + 2], {"subject": "m"}, accuracy=[0.5, "0.5", 1.0], learner=["p", "q", 3.0]
+            ),
             points("interactions", [T + 3], {"subject": "m"}, accuracy=0.75),
         ]
     )
-    assert [(refusal.tags, refusal.time) for refusal in refused] == [({"subject": "m"}, T + 1), ({"subject": "m"}, T + 2)]
+    assert [(refusal.tags, refusal.time) for refusal in refused] == [
+        ({"subject": "m"}, T + 1),
+        ({"subject": "m"}, T + 2),
+    ]
     assert "accuracy" in refused[0].reason
     assert "learner" in refused[1].reason
     assert plain(store.query(SeriesQuery("interactions"))) == [

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,8 @@ from smartlearn.core.batch import FloatArray, Int64Array
 
 Aggregation: TypeAlias = Literal["mean", "min", "max", "count", "sum", "last"]
 TagColumn: TypeAlias = str | Sequence[str | None] | None
-FieldColumn: TypeAlias = float | str | FloatArray | NDArray[np.object_] | Sequence[float | str | None] | None
+NumberArray: TypeAlias = NDArray[np.floating[Any]] | NDArray[np.integer[Any]]
+FieldColumn: TypeAlias = float | str | NumberArray | NDArray[np.object_] | Sequence[float | str | None] | None
 
 _TEXT_SUFFIXES = ("_sketch", "_learners", "_nonfinite")
 _TEXT_FIELDS = frozenset(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -107,9 +109,10 @@ class InfluxClient:
 
     def call(self, request: Callable[[], T], subject: str) -> T:
         """Make a request, again where that may help; raise what it comes to."""
+        deadline = time.monotonic() + self._patience_s
         try:
             for attempt in stamina.retry_context(
-                on=_again_after,
+                on=partial(_again_after, deadline),
                 attempts=None,
                 timeout=self._patience_s,
                 wait_initial=_FIRST_WAIT_S,
@@ -162,14 +165,16 @@ class InfluxClient:
         return StoreRejected(f"InfluxDB at {self.url} refused {subject} (status {status}: {message}); {advice}")
 
 
-def _again_after(error: Exception) -> bool | dt.timedelta:
-    """Whether to try again, or after how long where the server says so."""
+def _again_after(deadline: float, error: Exception) -> bool | dt.timedelta:
+    """Whether to try again, or after how long where the server says so and the deadline leaves time for it."""
     if not isinstance(error, ApiException):
         return isinstance(error, urllib3.exceptions.HTTPError)
     if error.status not in _TRY_AGAIN:
         return False
     wait = _retry_after(error)
-    return True if wait is None else dt.timedelta(seconds=wait)
+    if wait is None:
+        return True
+    return dt.timedelta(seconds=wait) if time.monotonic() + wait < deadline else False
 
 
 def _retry_after(error: ApiException) -> float | None:

@@ -13,6 +13,7 @@ from smartlearn.core.stores.influx_client import PATIENCE_S, InfluxClient
 from smartlearn.core.stores.tiers import TIERS, retention_ns
 
 _SHORTEST_S = 3600
+_DAY_S = 86_400
 _PAGE = 100
 
 
@@ -89,7 +90,7 @@ def _bucket(
     client: InfluxClient, org_id: str, name: str, seconds: int, present: Mapping[str, Any], changes: list[str]
 ) -> str:
     subject = f"bucket {name}"
-    rules = [{"type": "expire", "everySeconds": seconds}]
+    rules = [{"type": "expire", "everySeconds": seconds, "shardGroupDurationSeconds": _shard_s(seconds)}]
     if name not in present:
         asked = {"orgID": org_id, "name": name, "retentionRules": rules}
         changes.append(f"made bucket {name}, kept {_duration(seconds)}")
@@ -102,8 +103,15 @@ def _bucket(
     return number
 
 
+def _shard_s(kept_s: int) -> int:
+    """How much time a file of the server spans; its own rule, which it does not apply when retention changes."""
+    if not kept_s or kept_s > 180 * _DAY_S:
+        return 7 * _DAY_S
+    return _DAY_S if kept_s > 2 * _DAY_S else 3600
+
+
 def _duration(seconds: int) -> str:
-    return f"{seconds / 86_400:g} days" if seconds else "for ever"
+    return f"{seconds / _DAY_S:g} days" if seconds else "for ever"
 
 
 def _token(

@@ -16,7 +16,7 @@ from smartlearn.core.stores.frames import check_query, matches
 from smartlearn.core.stores.prepare import Prepared, prepare
 from smartlearn.core.stores.sqlite_catalog import Catalog, quoted, tags_key
 from smartlearn.core.stores.sqlite_connections import BUSY_TIMEOUT_S, Connections
-from smartlearn.core.stores.sqlite_read import read
+from smartlearn.core.stores.sqlite_read import clamped, read
 from smartlearn.core.stores.tiers import retention_ns, tier_of
 
 TRANSACTION_VALUES = 400_000
@@ -134,7 +134,7 @@ class SqliteStore:
             index = self._catalog.series(connection, measurement).tags.copy()
         ids = [number for number, tags in index.items() if matches(tags, where or {})]
         terms = " AND _time >= ?" * (start is not None) + " AND _time < ?" * (stop is not None)
-        bounds = [bound for bound in (start, stop) if bound is not None]
+        bounds = [clamped(bound) for bound in (start, stop) if bound is not None]
         for begin in range(0, len(ids), _DELETE_SERIES):
             some = ids[begin : begin + _DELETE_SERIES]
             marks = ",".join("?" * len(some))

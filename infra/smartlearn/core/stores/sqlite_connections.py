@@ -22,7 +22,6 @@ _RETRY_S = 0.01
 _PAGE_BYTES = 4096
 _CHECKPOINT_PAGES = 4000
 _JOURNAL_LIMIT_BYTES = 64 * 1024 * 1024
-_MMAP_BYTES = 1024 * 1024 * 1024
 _CACHE_KIB = 32 * 1024
 
 _LAYOUT = """
@@ -45,8 +44,12 @@ class Connections:
         self._pid = os.getpid()
         self._idle: LifoQueue[sqlite3.Connection] = LifoQueue()
         self._closed = False
-        with self._borrowed() as connection, self._translated():
-            self._lay_out(connection)
+        try:
+            with self._borrowed() as connection, self._translated():
+                self._lay_out(connection)
+        except BaseException:
+            self.close()
+            raise
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -118,7 +121,6 @@ class Connections:
                 "synchronous=NORMAL",
                 f"wal_autocheckpoint={_CHECKPOINT_PAGES}",
                 f"journal_size_limit={_JOURNAL_LIMIT_BYTES}",
-                f"mmap_size={_MMAP_BYTES}",
                 f"cache_size=-{_CACHE_KIB}",
                 "trusted_schema=OFF",
             ):

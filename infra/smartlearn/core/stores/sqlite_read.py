@@ -26,6 +26,11 @@ _AGGREGATES: dict[Aggregation, str] = {
 _INT64 = np.iinfo(np.int64)
 
 
+def clamped(instant: int) -> int:
+    """The nearest time that SQLite can compare with."""
+    return max(int(_INT64.min), min(instant, int(_INT64.max)))
+
+
 @dataclass(frozen=True, slots=True)
 class _Selection:
     """What of a measurement is read.
@@ -102,10 +107,10 @@ def _conditions(
     parameters: list[float] = []
     if query.start is not None:
         terms.append(f"{alias}._time >= ?")
-        parameters.append(max(query.start, _INT64.min))
+        parameters.append(clamped(query.start))
     if query.stop is not None:
         terms.append(f"{alias}._time < ?")
-        parameters.append(min(query.stop, _INT64.max))
+        parameters.append(clamped(query.stop))
     if part not in selection.whole or len(fields) != len(selection.parts[part]):
         terms.append("(" + " OR ".join(f"{alias}.{quoted(name)} IS NOT NULL" for name in fields) + ")")
     for other, bounds in selection.between.items():
