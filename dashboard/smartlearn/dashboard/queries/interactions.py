@@ -168,7 +168,7 @@ def over_time(
         line = fold(series, metric, "all learners", width)
         enough = _learners_by_row(series, width, line.time) >= minimum
         wider = bucket_width(window, buckets, width + 1)
-        if not len(line) or enough.mean() >= _SHOWN_SHARE or wider >= max(window.span // 4, width + 1):
+        if not len(line) or enough.mean() >= _SHOWN_SHARE or wider > window.span // 2 or wider == width:
             break
         width = wider
     kept = Trend(

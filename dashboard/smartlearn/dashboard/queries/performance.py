@@ -11,15 +11,7 @@ from smartlearn.core.batch import FloatArray, Int64Array
 from smartlearn.core.stores.base import Series, SeriesQuery
 from smartlearn.dashboard.queries.history import History
 from smartlearn.dashboard.queries.rollups import Trend, fold, fold_sketches, grouped, read, read_sketches
-from smartlearn.dashboard.queries.window import (
-    HOUR,
-    TIERS,
-    WIDTH,
-    Tier,
-    Window,
-    bucket_width,
-    tier_for,
-)
+from smartlearn.dashboard.queries.window import TIERS, WIDTH, Tier, Window, bucket_width, tier_for
 
 FLEET = "fleet"
 """The name of a line over all nodes."""
@@ -312,9 +304,6 @@ def _coarser(line: Trend, width: int) -> Trend:
 
 
 def _grain(store: History, window: Window, rows: int) -> tuple[Tier, int]:
-    """The row width (ns) that cuts a window in at most about `rows`, and the coarsest tier that tiles it."""
-    finest = tier_for(window, store)
-    width = bucket_width(window, rows, WIDTH[finest])
-    if width >= HOUR and width % HOUR == 0:
-        return "1h", width
-    return ("1m" if finest == "10s" and width >= WIDTH["1m"] else finest), width
+    """The tier of a window, and the row width (ns) that cuts it in at most about `rows`."""
+    tier = tier_for(window, store)
+    return tier, bucket_width(window, rows, WIDTH[tier])
