@@ -103,16 +103,15 @@ class WorkerLanes:
 
     async def consume(self, topic: str, stream: Stream[bytes]) -> None:
         """Feed a topic's stream into its lane; never returns."""
-        lane = self._lanes[topic]
-        async for events in stream.noack_take(_TAKE_MESSAGES, within=_TAKE_S):
-            await self._assignment_settled()
-            async with self._locks[topic]:
-                records = self._records(cast("Sequence[EventT[Any]]", events))
-                now = time.time()
-                batches = lane.receive(records, now)
-                self._live.update(batches, round(now * 1e6))
-                if lane.rows_held() >= _FLUSH_ROWS:
-                    await self._flush(topic)
+        try:
+            async for events in stream.noack_take(_TAKE_MESSAGES, within=_TAKE_S):
+                await self._assignment_settled()
+                async with self._locks[topic]:
+                    await self._take(topic, cast("Sequence[EventT[Any]]", events))
+        except Exception as error:
+            # Faust would start the agent again behind the records that it held, and they would be missing.
+            await self._app.crash(error)
+            raise
 
     async def flush_due(self) -> None:
         """Flush every lane that has not been for a while; called a few times a second."""
@@ -122,16 +121,30 @@ class WorkerLanes:
                     await self._flush(topic)
 
     async def assigned(self, partitions: Iterable[TP]) -> None:
-        """Take partitions over."""
-        for topic, numbers in _by_topic(partitions).items():
-            lane = self._lanes[topic]
+        """Take partitions over; what was held of others, or of these before, is dropped and read again."""
+        owned = _by_topic(partitions)
+        for topic, lane in self._lanes.items():
+            numbers = owned.get(topic, set())
             async with self._locks[topic]:
-                await asyncio.to_thread(lane.revoke, set(lane.partitions) - numbers)
+                await asyncio.to_thread(lane.revoke, set(lane.partitions))
                 await self._retry(topic, lambda lane=lane, numbers=numbers: lane.assign(numbers))
+                await self._seek_back(topic, numbers)
         async with self._assigned:
             self._generation = self._app.consumer_generation_id
             self._assigned.notify_all()
         logger.info("%s owns %s", self._name, self._assignment())
+
+    async def _seek_back(self, topic: str, numbers: Iterable[int]) -> None:
+        """Read from where the stored progress ends, should the group have committed past it.
+
+        A worker that was frozen may have stored an older progress over its successor's: it is still one consistent
+        state, if reading goes on from there.
+        """
+        for number in numbers:
+            tp = TP(topic, number)
+            position, passed = await self._app.consumer.position(tp), self._lanes[topic].passed(number)
+            if position is not None and passed is not None and passed < position:
+                await self._app.consumer.seek(tp, passed)
 
     async def revoked(self, partitions: Iterable[TP]) -> None:
         """Let partitions go: their next owner reads again what is not committed."""
@@ -162,6 +175,14 @@ class WorkerLanes:
         async with self._assigned:
             await self._assigned.wait_for(lambda: self._generation == self._app.consumer_generation_id)
 
+    async def _take(self, topic: str, events: Sequence[EventT[Any]]) -> None:
+        lane = self._lanes[topic]
+        now = time.time()
+        batches = lane.receive(self._records(events), now)
+        self._live.update(batches, round(now * 1e6))
+        if lane.rows_held() >= _FLUSH_ROWS:
+            await self._flush(topic)
+
     def _records(self, events: Sequence[EventT[Any]]) -> list[Record]:
         records = []
         generation = self._app.consumer_generation_id
@@ -186,14 +207,27 @@ class WorkerLanes:
 
     async def _flush(self, topic: str) -> None:
         lane = self._lanes[topic]
-        offsets = await self._retry(topic, lambda: lane.flush(time.time()))
+        generation = self._app.consumer_generation_id
+        offsets = dict(await self._retry(topic, lambda: lane.flush(time.time())))
         self._flushed[topic] = time.monotonic()
-        await self._commit(topic, offsets)
+        written = lane.written()
+        for message in written:
+            passed = lane.passed(cast("int", message.partition))
+            if passed is not None:
+                offsets.setdefault(cast("int", message.partition), passed)
+        committed = await self._commit(topic, offsets)
+        if written and not (committed and generation == self._app.consumer_generation_id):
+            logger.warning("%s: partitions moved during a flush; %d owners are computed again", topic, len(written))
+            await self._retry(topic, lambda: self._publisher.publish(written))
 
-    async def _commit(self, topic: str, offsets: Mapping[int, int]) -> None:
-        if offsets:
-            consumer = cast("Consumer", self._app.consumer)
-            await consumer._commit({TP(topic, number): at for number, at in offsets.items()})  # noqa: SLF001
+    async def _commit(self, topic: str, offsets: Mapping[int, int]) -> bool:
+        """Commit; whether the group still counts this worker as the owner of all these partitions."""
+        if not offsets:
+            return True
+        positions = {TP(topic, number): at for number, at in offsets.items()}
+        consumer = cast("Consumer", self._app.consumer)
+        held = positions.keys() <= consumer.assignment()
+        return bool(await consumer._commit(positions)) and held  # noqa: SLF001
 
     async def _retry(self, topic: str, call: Any) -> Any:
         """Call blocking code off the loop until store and broker answer, or an outage has lasted too long."""

@@ -6,6 +6,7 @@ dead, expired.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,7 @@ from smartlearn.core.codec import decode
 from smartlearn.core.errors import InvalidMessage
 from smartlearn.core.masking import masked
 from smartlearn.core.partitioning import partition_of
+from smartlearn.core.text_columns import label_fault
 from smartlearn.core.topics import DEAD_LETTER, TOPIC_OF
 from smartlearn.stream_processors.domain.progress import Effect
 from smartlearn.stream_processors.domain.seen import SeenRows, Sender
@@ -26,7 +28,17 @@ ORIGIN_PARTITION: Final = "smartlearn-origin-partition"
 ORIGIN_OFFSET: Final = "smartlearn-origin-offset"
 """Headers of a forwarded message: where it was read first, which its rows are identified by."""
 
+# What is sent on must fit a topic whatever came in: a compressed message, or one whose values were masked, may be
+# larger than the largest that the input topics take.
+_LARGEST_SENT: Final = 5 * 1024 * 1024
 _REASON_BYTES: Final = 500
+_KEY_BYTES: Final = 1000
+
+_NO_ORIGIN: Final = "the headers of a forwarded message do not tell its origin"
+_PARTITIONS_END: Final = 1 << 31
+_OFFSETS_END: Final = (1 << 63) - 1
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +90,20 @@ def take(record: Record, rules: IntakeRules, seen: SeenRows, now: int) -> Taken:
     try:
         batch = _decode(record, rules)
     except InvalidMessage as error:
-        effect.count("in", 1)
-        effect.count("dead", 1)
-        return Taken([], effect, [dead_letter(record, str(error), rules)])
-    effect.count("in", len(batch))
+        return _dead(record, effect, 1, str(error), rules)
+    except Exception:
+        # A fault of ours in reading one message must not stop every worker in front of all that is behind it.
+        logger.exception("%s/%d at offset %d", record.topic, record.partition, record.offset)
+        return _dead(record, effect, 1, "the message could not be read; the worker's log tells why", rules)
     owner = partition_of(batch.key, rules.partitions)
     if owner != record.partition and ORIGIN_BOOT not in record.headers:
+        if len(record.value) > _LARGEST_SENT:
+            reason = f"the message lies in partition {record.partition} instead of {owner} and is too large to forward"
+            return _dead(record, effect, len(batch), reason, rules)
+        effect.count("in", len(batch))
         effect.count("forwarded", len(batch))
         return Taken([], effect, [_forward(record, batch, owner, rules)])
+    effect.count("in", len(batch))
     outgoing = []
     reference = record.timestamp or now
     ahead = batch.timestamp > reference + rules.future
@@ -110,17 +128,30 @@ def take(record: Record, rules: IntakeRules, seen: SeenRows, now: int) -> Taken:
     return Taken(batches, effect, outgoing)
 
 
+def _dead(record: Record, effect: Effect, rows: int, reason: str, rules: IntakeRules) -> Taken:
+    effect.count("in", rows)
+    effect.count("dead", rows)
+    return Taken([], effect, [dead_letter(record, reason, rules)])
+
+
 def _decode(record: Record, rules: IntakeRules) -> Batch:
-    headers = record.headers
     boot, partition, offset = rules.boot, record.partition, record.offset
-    if ORIGIN_BOOT in headers:
-        try:
-            boot = headers[ORIGIN_BOOT].decode()
-            partition = int(headers[ORIGIN_PARTITION])
-            offset = int(headers[ORIGIN_OFFSET])
-        except (KeyError, ValueError) as error:
-            raise InvalidMessage("the headers of a forwarded message do not tell its origin") from error
+    if ORIGIN_BOOT in record.headers:
+        boot, partition, offset = _origin(record)
     return decode(record.value, kind=rules.kind, topic_boot=boot, partition=partition, offset=offset)
+
+
+def _origin(record: Record) -> tuple[str, int, int]:
+    """Topic life, partition and offset of the message that was forwarded; any client may have set them."""
+    values = [record.headers.get(name) for name in (ORIGIN_BOOT, ORIGIN_PARTITION, ORIGIN_OFFSET)]
+    try:
+        boot, partition, offset = ((value or b"").decode() for value in values)
+        origin = boot, int(partition), int(offset)
+    except ValueError as error:
+        raise InvalidMessage(_NO_ORIGIN) from error
+    if label_fault(boot) or not (0 <= origin[1] < _PARTITIONS_END and 0 <= origin[2] < _OFFSETS_END):
+        raise InvalidMessage(_NO_ORIGIN)
+    return origin
 
 
 def _forward(record: Record, batch: Batch, owner: int, rules: IntakeRules) -> Outgoing:
@@ -129,8 +160,7 @@ def _forward(record: Record, batch: Batch, owner: int, rules: IntakeRules) -> Ou
         ORIGIN_PARTITION: str(record.partition).encode(),
         ORIGIN_OFFSET: str(record.offset).encode(),
     }
-    headers = {**record.headers, **origin}
-    return Outgoing(record.topic, batch.key.encode(), record.value, headers, partition=owner)
+    return Outgoing(record.topic, batch.key.encode(), record.value, origin, partition=owner)
 
 
 def _unseen(batch: Batch, record: Record, seen: SeenRows, effect: Effect) -> list[Batch]:
@@ -167,7 +197,10 @@ def _runs(keep: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[tuple[int, i
 
 
 def dead_letter(record: Record, reason: str, rules: IntakeRules) -> Outgoing:
-    """The original bytes with the reason and the origin in the headers; learners' values are masked."""
+    """The original bytes with the reason and the origin in the headers; learners' values are masked.
+
+    A value too large for the topic is cut, and the header `cut` tells how many bytes it had.
+    """
     value = masked(record.value, rules.kept_fields) if rules.kind is Kind.INTERACTION else record.value
     headers = {
         "reason": reason.encode()[:_REASON_BYTES],
@@ -175,5 +208,8 @@ def dead_letter(record: Record, reason: str, rules: IntakeRules) -> Outgoing:
         "partition": str(record.partition).encode(),
         "offset": str(record.offset).encode(),
     }
-    key = None if rules.kind is Kind.INTERACTION else record.key
+    if len(value) > _LARGEST_SENT:
+        headers["cut"] = str(len(value)).encode()
+        value = value[:_LARGEST_SENT]
+    key = None if rules.kind is Kind.INTERACTION or record.key is None else record.key[:_KEY_BYTES]
     return Outgoing(DEAD_LETTER, key, value, headers)

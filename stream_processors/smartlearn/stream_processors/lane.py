@@ -15,14 +15,16 @@ from typing import Final, Protocol
 import numpy as np
 
 from smartlearn.core.batch import Batch, Int64Array, Kind
+from smartlearn.core.errors import InvalidMessage
 from smartlearn.core.partitioning import shard_of
 from smartlearn.core.stores.base import MetricStore, Points, Refused, SeriesQuery
 from smartlearn.core.topics import DEAD_LETTER, TOPIC_OF
 from smartlearn.stream_processors.domain.progress import COUNTERS, Effect, PendingEffects, Progress
 from smartlearn.stream_processors.domain.seen import SeenRows
-from smartlearn.stream_processors.intake import IntakeRules, take
+from smartlearn.stream_processors.intake import IntakeRules, Taken, dead_letter, take
 from smartlearn.stream_processors.publisher import Publisher
 from smartlearn.stream_processors.raw import raw_points
+from smartlearn.stream_processors.recompute import asks_to_recompute, parse_recompute, recompute_messages
 from smartlearn.stream_processors.records import Outgoing, Record
 
 # A sender that has been silent for so long will not send the same rows again: spools are drained sooner.
@@ -66,6 +68,14 @@ class Deriver(Protocol):
         """The first offset that what is not due yet still needs, or None."""
         ...
 
+    def recompute(self, partition: int, owner: str, places: Sequence[int], offset: int) -> None:
+        """Compute what was written of an owner again, from the store, with the next `derive`."""
+        ...
+
+    def written(self) -> dict[tuple[int, str], list[int]]:
+        """(partition, owner) → the places written since the last call."""
+        ...
+
 
 class RawOnly:
     """The deriver of events that are only kept."""
@@ -85,6 +95,13 @@ class RawOnly:
     def oldest_open(self, partition: int) -> int | None:
         """Nothing is ever open."""
         return None
+
+    def recompute(self, partition: int, owner: str, places: Sequence[int], offset: int) -> None:
+        """Nothing to compute."""
+
+    def written(self) -> dict[tuple[int, str], list[int]]:
+        """Nothing is written."""
+        return {}
 
 
 @dataclass(slots=True)
@@ -170,7 +187,7 @@ class Lane:
                 partition = self._partitions.get(record.partition)
                 if partition is None or record.offset < partition.progress.offset:
                     continue
-                taken = take(record, self._rules, partition.seen, int(now * 1e6))
+                taken = self._take(record, partition, now)
                 partition.pending.append(taken.effect)
                 effects.append((partition, taken.effect))
                 self._outbox.extend(taken.outgoing)
@@ -186,6 +203,17 @@ class Lane:
             for partition, effect in effects:
                 partition.count(effect)
         return [arrival.batch for arrival in arrivals]
+
+    def _take(self, record: Record, partition: _Partition, now: float) -> Taken:
+        if not asks_to_recompute(record):
+            return take(record, self._rules, partition.seen, int(now * 1e6))
+        effect = Effect(record.offset)
+        try:
+            owner, places = parse_recompute(record.value)
+        except InvalidMessage as error:
+            return Taken([], effect, [dead_letter(record, str(error), self._rules)])
+        self._deriver.recompute(record.partition, owner, places, record.offset)
+        return Taken([], effect, [])
 
     def rows_held(self) -> int:
         """How many raw rows wait for the next flush."""
@@ -209,6 +237,16 @@ class Lane:
                 self._outbox.clear()
             self._deriver.derive(now)
             return self._pass(now)
+
+    def written(self) -> list[Outgoing]:
+        """What asks for everything to be computed again that was written since the last call."""
+        with self._lock:
+            return recompute_messages(self.topic, self._deriver.written())
+
+    def passed(self, partition: int) -> int | None:
+        """The offset up to which a held partition is in the store, or None where it is not held."""
+        held = self._partitions.get(partition)
+        return None if held is None else held.progress.offset
 
     def counts(self) -> dict[str, int]:
         """The ledger of the held partitions, as far as it was read; answers also while a flush waits for the store."""

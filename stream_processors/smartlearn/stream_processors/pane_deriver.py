@@ -12,7 +12,7 @@ from smartlearn.core.batch import Batch
 from smartlearn.core.settings import WindowSettings
 from smartlearn.stream_processors.domain.derive import OwnerPanes, Row, rows_of
 from smartlearn.stream_processors.domain.grouping import Grouped, summarize_panes
-from smartlearn.stream_processors.domain.panes import Pane, PaneBook, PaneValue
+from smartlearn.stream_processors.domain.panes import Clock, Pane, PaneBook, PaneValue
 from smartlearn.stream_processors.domain.windows import MICROS, PaneGrid
 from smartlearn.stream_processors.lane import Arrival
 from smartlearn.stream_processors.pane_store import PaneStore, add_summary
@@ -72,6 +72,7 @@ class PaneDeriver:
         self._books: dict[int, PaneBook] = {}
         self._owners: dict[str, OwnerPanes] = {}
         self._partition_of: dict[str, int] = {}
+        self._written: dict[tuple[int, str], list[int]] = {}
 
     def open(self, partition: int, frontier: int) -> None:
         """See `Deriver.open`."""
@@ -127,10 +128,24 @@ class PaneDeriver:
         """See `Deriver.oldest_open`."""
         return self._books[partition].oldest_open()
 
+    def recompute(self, partition: int, owner: str, places: Sequence[int], offset: int) -> None:
+        """See `Deriver.recompute`."""
+        book = self._books[partition]
+        for start in places:
+            at_once = Clock(event_time=start + self._grid.length)
+            book.touch(owner, start, offset, at_once, imported=True)
+
+    def written(self) -> dict[tuple[int, str], list[int]]:
+        """See `Deriver.written`."""
+        written, self._written = self._written, {}
+        return written
+
     def derive(self, now: float) -> None:
         """See `Deriver.derive`."""
-        for book in self._books.values():
+        for partition, book in self._books.items():
             while due := book.due(now)[:_PANES_A_ROUND]:
+                for pane in due:
+                    self._written.setdefault((partition, pane.owner), []).append(pane.start)
                 try:
                     self._emit(due)
                 except BaseException:

@@ -17,7 +17,7 @@ class Record:
         key: the message's key, or None.
         value: the message's bytes.
         timestamp: when the broker appended it, µs since the epoch; 0 where the broker does not tell.
-        headers: the message's headers.
+        headers: the message's headers; None where one has no value.
     """
 
     topic: str
@@ -26,7 +26,7 @@ class Record:
     key: bytes | None
     value: bytes
     timestamp: int
-    headers: Mapping[str, bytes] = field(default_factory=dict)
+    headers: Mapping[str, bytes | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from smartlearn.stream_processors.lane import Arrival
 RAW: Final = "training"
 _KEYS: Final = frozenset({"step", "epoch", "at"})
 _FINEST: Final = LEVELS[0]
+_NEVER: Final = 1 << 62
 
 
 class StepDeriver:
@@ -41,6 +42,7 @@ class StepDeriver:
         self._earliest: dict[str, int] = {}
         self._anchors: dict[str, int] = {}
         self._runs: dict[str, int] = {}
+        self._written: dict[tuple[int, str], list[int]] = {}
 
     def open(self, partition: int, frontier: int) -> None:
         """See `Deriver.open`: there is nothing to begin."""
@@ -65,10 +67,22 @@ class StepDeriver:
             first = int(batch.timestamp.min())
             self._earliest[batch.key] = min(first, self._earliest.get(batch.key, first))
 
+    def recompute(self, partition: int, owner: str, places: Sequence[int], offset: int) -> None:
+        """See `Deriver.recompute`: places are numbers of the finest buckets."""
+        self._runs[owner] = partition
+        self._touched.setdefault(owner, []).append(np.array(places, np.int64))
+        self._earliest.setdefault(owner, _NEVER)
+
+    def written(self) -> dict[tuple[int, str], list[int]]:
+        """See `Deriver.written`."""
+        written, self._written = self._written, {}
+        return written
+
     def derive(self, now: float) -> None:
         """See `Deriver.derive`."""
         for run in list(self._touched):
             buckets = np.unique(np.concatenate(self._touched[run]))
+            self._written[self._runs[run], run] = buckets.tolist()
             self._store.write(self._points(run, buckets))
             del self._touched[run], self._earliest[run]
 
