@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import time
 import uuid
@@ -17,7 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from smartlearn.core.batch import EXTERNAL_SOURCE, PLACED_SOURCES, Batch, Kind
 from smartlearn.core.codec import encode_batch
@@ -68,7 +69,8 @@ class EventProducer:
         self.source = settings.node if source is None else source
         if self.source in PLACED_SOURCES or self.source == EXTERNAL_SOURCE:
             raise SettingsError(f"a node or a source may not be called {self.source}: set another SMARTLEARN_NODE")
-        self._settings = settings
+        # The program may change its working directory.
+        self._settings = settings.model_copy(update={"data_dir": settings.data_dir.absolute()})
         self._connect = connect
         self._limit = settings.producer.queue_rows
         self._linger_s = settings.producer.linger_ms / 1000
@@ -94,7 +96,7 @@ class EventProducer:
             locate=self._locate,
             connect=self._connect,
             topics=frozenset(TOPIC_OF.values()),
-            spool=Spool(self._settings.spool_path, self.boot, self._settings.producer.spool_bytes),
+            spool=Spool(self._settings.spool_path.absolute(), self.boot, self._settings.producer.spool_bytes),
             away=self._say_away,
             lost=self._say_lost,
         )
@@ -204,6 +206,7 @@ class EventProducer:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="smartlearn-producer", daemon=True)
                 self._thread.start()
+                _close_with_multiprocessing(self)
             else:
                 self._wake.set()
 
@@ -301,7 +304,11 @@ class EventProducer:
             self._turn.notify_all()
 
     def _locate(self) -> KafkaSettings | None:
-        kafka = with_stack(self._settings).kafka
+        try:
+            kafka = with_stack(self._settings).kafka
+        except ValueError:
+            # A record that cannot be read is of a stack of another version.
+            return None
         return kafka if kafka.bootstrap_servers else None
 
     def _say_away(self, reason: str) -> None:
@@ -325,6 +332,13 @@ class EventProducer:
 # A client made before a fork must not be destroyed in the child: its threads are not there.
 _abandoned: list[Courier] = []
 _producers: weakref.WeakSet[EventProducer] = weakref.WeakSet()
+
+
+def _close_with_multiprocessing(producer: EventProducer) -> None:
+    """Close a producer at the end of a forked worker of multiprocessing, where no atexit function is called."""
+    util: Any = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.Finalize(None, producer.close, exitpriority=0)
 
 
 def _close_all() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -126,7 +127,7 @@ def to_batch(kind: Kind, key: str, rows: Sequence[Row], *, source: str, boot: st
     texts: dict[str, TextColumn] = {}
     nonfinite: dict[str, NDArray[np.int8]] = {}
     fields = [row.fields for row in rows]
-    for name in dict.fromkeys(name for one in fields for name in one):
+    for name in dict.fromkeys(chain.from_iterable(fields)):
         values = [one.get(name) for one in fields]
         if name == "payload" and kind is Kind.RUN:
             texts[name] = _column([_payload(value, row) for row, value in enumerate(values)])

@@ -46,8 +46,8 @@ class HostSource:
         """Take a sample."""
         cores = psutil.cpu_percent(percpu=True)
         memory = psutil.virtual_memory()
-        metrics = {"swap_usage": psutil.swap_memory().percent, "processes": float(len(psutil.pids()))}
-        metrics |= _cores(cores) | _load() | _disk() | self._rates()
+        metrics = {"processes": float(len(psutil.pids()))}
+        metrics |= _cores(cores) | _load() | _swap() | _disk() | self._rates()
         usage = sum(cores) / len(cores) if cores else psutil.cpu_percent()
         return HostSample(min(max(usage, 0.0), 100.0), memory.percent, metrics)
 
@@ -81,6 +81,13 @@ def _load() -> dict[str, float]:
     except OSError:
         return {}
     return {"load_1m": minute, "load_5m": five, "load_15m": quarter}
+
+
+def _swap() -> dict[str, float]:
+    try:
+        return {"swap_usage": psutil.swap_memory().percent}
+    except (OSError, RuntimeError):
+        return {}
 
 
 def _disk() -> dict[str, float]:
