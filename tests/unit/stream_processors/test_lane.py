@@ -26,7 +26,7 @@ def pipeline(tmp_path: Path) -> Pipeline:
 
 def faulty(pipeline: Pipeline) -> Faulty:
     store = Faulty(pipeline.store)
-    pipeline.store = store  # type: ignore[assignment]
+    pipeline.store = store
     pipeline.start()
     return store
 
@@ -125,7 +125,7 @@ def test_the_ledger_answers_while_a_flush_waits_for_the_store(pipeline: Pipeline
             release.wait(10)
             return real.write(batch)
 
-    pipeline.store = Slow(real)  # type: ignore[assignment]
+    pipeline.store = Slow(real)
     pipeline.start()
     pipeline.send(training("run-1", [1, 2]))
     pipeline.step(NOW)
