@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import dash
 import uvicorn
@@ -105,12 +105,10 @@ def add_routes(server: FastAPI, app: Dash, health: Health) -> None:
         return PlainTextResponse(f"There is no page /{shown} here. The dashboards are at: {listed}\n", 404)
 
 
-def server_config(app: Any, host: str, port: int) -> uvicorn.Config:
+def server_config(app: Dash) -> uvicorn.Config:
     """How uvicorn serves the app: quiet, and quick to end."""
     return uvicorn.Config(
-        app.server,
-        host=host,
-        port=port,
+        cast("Any", app.server),
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=_SHUTDOWN_S,

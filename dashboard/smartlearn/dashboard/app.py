@@ -4,43 +4,64 @@ from __future__ import annotations
 
 import inspect
 import logging
+import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
+import uvicorn
 from dash import Dash, State
 from dash.backends._fastapi import FastAPIDashServer
 from fastapi import FastAPI
 
-from smartlearn.core.settings import Settings
+from smartlearn.core.errors import SettingsError, StackError
+from smartlearn.core.settings import Settings, load_settings
+from smartlearn.core.stack import with_stack
 from smartlearn.core.stores import open_store
 from smartlearn.dashboard import api, shell, wiring
+from smartlearn.dashboard.collector import CollectorFeed, CollectorHistory
+from smartlearn.dashboard.figures import VisualizationEngine
 from smartlearn.dashboard.health import Checked, Health
-from smartlearn.dashboard.live import LiveHub
-from smartlearn.dashboard.live.push import add_route
+from smartlearn.dashboard.live import LiveFeed, LiveHub
+from smartlearn.dashboard.live.push import MakeFeed, add_route
 from smartlearn.dashboard.pages import PAGES, realtime
 from smartlearn.dashboard.panels import Context
 from smartlearn.dashboard.queries.history import History
 
 _ASSETS: Final = Path(__file__).parent / "assets"
+_READY_S: Final = 30.0
+_STEP_S: Final = 0.02
 
 
-def create_app(settings: Settings, history: History | None = None, *, clock: Callable[[], int] = time.time_ns) -> Dash:
+class Readable(History, Checked, Protocol):
+    """What the dashboards read: a metric store, or what stands in for one."""
+
+
+def create_app(
+    settings: Settings,
+    history: Readable | None = None,
+    *,
+    feed: MakeFeed | None = None,
+    clock: Callable[[], int] = time.time_ns,
+) -> Dash:
     """The five dashboards over a store; `app.server` is the ASGI application to serve.
 
     Args:
-        settings: the whole tree; with a broker set, live views follow it.
+        settings: the whole tree.
         history: what to read; None opens the store that the settings name, and closes it at the end.
+        feed: what live views follow; None follows the topics of the settings' broker.
         clock: ns; the present.
 
     Raises:
         StoreUnavailable: the store cannot be opened.
+        SettingsError: a setting that the store needs is missing.
     """
-    store = None if history is not None else open_store(settings)
-    source: History = cast("History", history or store)
-    hub = LiveHub(settings, source, clock)
+    store = open_store(settings) if history is None else None
+    source = cast("Readable", history or store)
+    hub = LiveHub(source, clock, feed or (lambda *takes: LiveFeed(settings.kafka, *takes)))
     context = Context(settings, source, clock)
     policy = api.Policy()
 
@@ -61,8 +82,9 @@ def create_app(settings: Settings, history: History | None = None, *, clock: Cal
     for page in PAGES:
         wiring.register(app, page, context, home=page is PAGES[0])
     realtime.register(app, context)
+    wiring.register_pickers(app, context)
     add_route(server, hub)
-    api.add_routes(server, app, Health(cast("Checked", store or _Always()), hub, settings.data_dir))
+    api.add_routes(server, app, Health(source, hub, settings.data_dir))
     server.add_middleware(api.SecurityHeaders, policy=policy)
     return app
 
@@ -100,15 +122,116 @@ def _dash(server: FastAPI, settings: Settings) -> Dash:
     return app
 
 
-class _Always:
-    """A history in memory answers as long as the process does."""
+def serve(app: Dash, settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT.
 
-    def check(self) -> str:
-        return "in memory"
+    Raises:
+        StackError: the address cannot be listened on.
+    """
+    listener = listen(settings.dashboard.host, settings.dashboard.port)
+    uvicorn.Server(api.server_config(app)).run(sockets=[listener])
 
 
-def serve(app: Any, settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    import uvicorn
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0 is any free one.
 
-    uvicorn.Server(api.server_config(app, settings.dashboard.host, settings.dashboard.port)).run()
+    Raises:
+        StackError: the address is taken, or is none of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise StackError(
+            f"the dashboard cannot listen on {host}:{port}: {error.strerror}; "
+            "set another SMARTLEARN_DASHBOARD__PORT, 0 for any free one"
+        ) from error
+    return listener
+
+
+class MetricsDashboard:
+    """The five dashboards, served from this process.
+
+    Args:
+        source: a metrics collector (an object with the lists `performance_metrics`, `training_metrics` and
+            `user_metrics`): shows what it holds, without a broker or a store. Or settings: shows their store and
+            follows their broker. None reads the settings from the environment, and finds a running local stack.
+        settings: host, port, colours and levels for a collector; the environment's where not given.
+
+    Attributes:
+        metrics_collector: the collector, or None.
+        visualization_engine: draws single figures from the collector; None without one.
+    """
+
+    def __init__(self, source: object | None = None, settings: Settings | None = None) -> None:
+        """Prepare; nothing is opened before `render_dashboard`."""
+        if isinstance(source, Settings):
+            source, settings = None, source
+        self.settings = settings or with_stack(load_settings())
+        self.metrics_collector: Any = source
+        self.visualization_engine = None if source is None else VisualizationEngine(source, self.settings)
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def render_dashboard(self, *, host: str | None = None, port: int | None = None, block: bool = True) -> str:
+        """Serve the dashboards, say where on stdout, and return the address.
+
+        A collector that does not collect yet is started.
+
+        Args:
+            host: default `dashboard.host` of the settings.
+            port: default `dashboard.port`; 0 is any free one.
+            block: serve until Ctrl-C; otherwise a thread serves until `close`.
+
+        Raises:
+            StackError: the address cannot be listened on, or the server does not start.
+            StoreUnavailable: the store cannot be opened.
+        """
+        if self._thread is not None:
+            raise SettingsError("this dashboard is being served already: close it first")
+        collector = self.metrics_collector
+        if collector is not None and not getattr(collector, "is_collecting", True):
+            collector.start_collection()
+        app = self.app()
+        shown = self.settings.dashboard
+        listener = listen(host or shown.host, shown.port if port is None else port)
+        name, number = listener.getsockname()[:2]
+        address = f"http://{f'[{name}]' if ':' in name else name}:{number}"
+        print(f"dashboard  {address}", flush=True)  # noqa: T201  # the person at the keyboard opens it
+        server = self._server = uvicorn.Server(api.server_config(app))
+        if block:
+            server.run(sockets=[listener])
+            return address
+        self._thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [listener]}, name="dashboard", daemon=True
+        )
+        self._thread.start()
+        deadline = time.monotonic() + _READY_S
+        while not server.started:
+            if not self._thread.is_alive() or time.monotonic() > deadline:
+                raise StackError("the dashboard did not start; its log says why")
+            time.sleep(_STEP_S)
+        return address
+
+    def app(self) -> Dash:
+        """The application, to be served by another ASGI server."""
+        collector = self.metrics_collector
+        if collector is None:
+            return create_app(self.settings)
+        node = str(getattr(collector, "node", None) or self.settings.node)
+        return create_app(
+            self.settings,
+            CollectorHistory(collector, self.settings),
+            feed=lambda live, _alert, turn: CollectorFeed(collector, node, live, turn),
+        )
+
+    def close(self) -> None:
+        """Stop what `render_dashboard(block=False)` started."""
+        if self._server is not None:
+            self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join(_READY_S)
+            self._thread = None

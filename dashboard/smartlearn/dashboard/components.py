@@ -9,6 +9,7 @@ Pages declare panels (`panels`); this module turns a declaration into components
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
@@ -34,7 +35,25 @@ GRAPH_CONFIG: Final[Any] = {
     "toImageButtonOptions": {"scale": 2},
 }
 CUSTOM: Final = "custom"
+CUSTOM_ID: Final = {"type": "custom-range", "name": "pickers"}
 _SPARK: Final = (120, 32)
+_GRID_LOOK: Final = {
+    "backgroundColor": "var(--surface)",
+    "foregroundColor": "var(--ink)",
+    "headerBackgroundColor": "var(--surface)",
+    "headerTextColor": "var(--muted)",
+    "headerFontSize": 12,
+    "headerFontWeight": 500,
+    "borderColor": "var(--edge)",
+    "oddRowBackgroundColor": "var(--surface)",
+    "rowHoverColor": "var(--tint)",
+    "fontSize": 13,
+    "fontFamily": "inherit",
+    "wrapperBorder": False,
+    "wrapperBorderRadius": 0,
+    "cellHorizontalPadding": 10,
+    "headerColumnResizeHandleColor": "transparent",
+}
 
 
 def graph_id(panel: str) -> dict[str, str]:
@@ -55,6 +74,16 @@ def body_id(panel: str) -> dict[str, str]:
 def stats_id(path: str) -> dict[str, str]:
     """The id of a page's row of figures."""
     return {"type": "stats", "page": path}
+
+
+def view_id(path: str) -> dict[str, str]:
+    """The id of the store that holds what a page's address asks for."""
+    return {"type": "view", "page": path}
+
+
+def page_id(path: str) -> dict[str, str]:
+    """The id of the store that says which page this is and what its defaults are."""
+    return {"type": "page", "page": path}
 
 
 def notice_id(path: str) -> dict[str, str]:
@@ -100,13 +129,13 @@ def frame_around(
     return html.Div(
         className="page",
         children=[
-            dcc.Store(id="view", data=view.query),
-            dcc.Store(id="page", data={"path": page.path, "defaults": defaults}),
+            dcc.Store(id=view_id(page.path), data=view.query),
+            dcc.Store(id=page_id(page.path), data={"path": page.path, "defaults": defaults}),
             html.Div(
                 className="page-head",
                 children=[
                     html.Div([html.H1(page.name), html.P(page.question, className="question")]),
-                    html.Div([*([action] if action else []), filters], className="page-tools"),
+                    html.Div([*([action] if action is not None else []), filters], className="page-tools"),
                 ],
             ),
             html.Div([banner("warning", text) for text in view.problems]),
@@ -201,14 +230,18 @@ def table_card(panel: Table) -> Component:
         id=body_id(panel.id),
         columnDefs=[_column(column) for column in panel.columns],
         rowData=[],
-        columnSize="responsiveSizeToFit",
-        defaultColDef={"sortable": True, "resizable": True, "suppressHeaderMenuButton": True, "minWidth": 70},
+        defaultColDef={
+            "sortable": True,
+            "resizable": True,
+            "suppressHeaderMenuButton": True,
+            "wrapHeaderText": True,
+            "autoHeaderHeight": True,
+        },
         dashGridOptions={
-            "theme": "themeQuartz",
+            "theme": {"function": f"themeQuartz.withParams({json.dumps(_GRID_LOOK)})"},
             "animateRows": False,
             "suppressCellFocus": True,
-            "rowHeight": 34,
-            "headerHeight": 34,
+            "rowHeight": 32,
             "suppressNoRowsOverlay": True,
             "tooltipShowDelay": 200,
         },
@@ -238,7 +271,7 @@ def shell(
     head = [html.H2([title, html.Span(unit, className="unit")], title=hint or None)]
     return html.Section(
         [
-            html.Header([*head, *([action] if action else [])], className="card-head"),
+            html.Header([*head, *([action] if action is not None else [])], className="card-head"),
             html.Div(list(children), className="card-body"),
         ],
         id=f"card-{name}",
@@ -252,10 +285,10 @@ def stat_card(stat: Stat | None) -> Component:
     if stat is None:
         return html.Div(dmc.Skeleton(height=84), className="stat")
     change = html.Span(stat.change, className=f"change {stat.verdict or ''}".strip()) if stat.change else None
-    line = [status_mark(stat.status) if stat.status else None, html.Span(stat.note, className="note"), change]
+    line = [status_mark(stat.status) if stat.status else None, html.Span(stat.note, className="note")]
     return html.Div(
         [
-            html.Div(stat.label, className="stat-label"),
+            html.Div([html.Span(stat.label), *([change] if change is not None else [])], className="stat-label"),
             html.Div(
                 [
                     html.Span(stat.value, className="value"),
@@ -372,7 +405,7 @@ def _range_controls(view: View) -> list[Component]:
         for name, word in (("start", "From (UTC)"), ("stop", "To (UTC)"))
     ]
     return [
-        html.Div(pickers, id="custom-range", className="custom-range", hidden=not fixed),
+        html.Div(pickers, id=CUSTOM_ID, className="custom-range", hidden=not fixed),
         dmc.Select(
             id=filter_id("range"),
             data=[*options, {"value": CUSTOM, "label": "From … to …"}],
@@ -387,9 +420,11 @@ def _range_controls(view: View) -> list[Component]:
 
 
 def _column(column: Column) -> dict[str, Any]:
-    definition: dict[str, Any] = {"field": column.field, "headerName": column.title}
+    definition: dict[str, Any] = {"field": column.field, "headerName": column.title, "headerTooltip": column.title}
     if column.width:
-        definition |= {"width": column.width, "suppressSizeToFit": True}
+        definition |= {"width": column.width, "minWidth": min(column.width, 70), "flex": column.width}
+    else:
+        definition |= {"flex": 140, "minWidth": 120}
     if column.sort:
         definition["sort"] = column.sort
     match column.kind:

@@ -50,11 +50,11 @@ def split_unit(value: float | None, unit: str) -> tuple[str, str]:
 
 
 def signed(value: float | None, unit: str) -> str:
-    """A difference with its sign: +3.2 %, −120 ms; "–" for none."""
+    """A difference with its sign: +3.2 pp (of %), −120 ms; "–" for none."""
     if value is None or math.isnan(value):
         return NOTHING
     sign = "+" if value > 0 else "−" if value < 0 else "±"
-    return f"{sign}{with_unit(abs(value), 'points' if unit == '%' else unit)}"
+    return f"{sign}{with_unit(abs(value), 'pp' if unit == '%' else unit)}"
 
 
 def span(seconds: float | None) -> str:

@@ -236,6 +236,8 @@ class Page:
         places: how many figures the first row has, so that nothing jumps when they come.
         icon: name of a file in assets/icons.
         ranged: whether the page has a time range.
+        measurement: what it shows, to say where its newest data is when the range has none.
+        choices: choices in the filter bar.
     """
 
     path: str
@@ -247,6 +249,7 @@ class Page:
     places: int = 5
     icon: str = "system"
     ranged: bool = True
+    measurement: str = "performance_1h"
     choices: Sequence[Choice] = field(default_factory=tuple)
 
     @property

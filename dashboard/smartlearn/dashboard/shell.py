@@ -58,24 +58,33 @@ def layout(settings: Settings) -> Component:
 
 def register(app: Dash, hub: LiveHub) -> None:
     """The callbacks that all pages share."""
-    values = Input(components.filter_id(ALL), "value")  # type: ignore[arg-type]
-    names = State(components.filter_id(ALL), "id")  # type: ignore[arg-type]
-    clientside = app.clientside_callback
-    for function, *arguments in (
-        ("view", Output("view", "data"), Output("custom-range", "hidden"), values, names, State("page", "data"),
-         State("view", "data")),
-        ("scheme", Output("mantine", "forceColorScheme"), Output(components.graph_id(ALL), "figure"),  # type: ignore[arg-type]
-         Input("dark", "checked"), State("templates", "data"), State(components.graph_id(ALL), "id")),  # type: ignore[arg-type]
-        ("beat", Output("beat", "data"), Input("tick", "n_intervals")),
-        ("interval", Output("tick", "interval"), Output("tick", "disabled"), Input("view", "data"),
-         State("page", "data")),
-        ("navigate", Output({"type": "nav", "path": ALL}, "active"), Output({"type": "nav", "path": ALL}, "href"),
-         Input("_pages_location", "pathname"), Input("view", "data"), State({"type": "nav", "path": ALL}, "id")),
-        ("menu", Output("shell", "navbar"), Output("burger", "opened"), Input("burger", "opened"),
-         Input("_pages_location", "pathname"), State("shell", "navbar")),
-        ("socket", Output("socket", "data"), Input("_pages_location", "pathname"), Input("view", "data")),
-    ):  # fmt: skip
-        clientside(ClientsideFunction("smartlearn", function), *arguments)  # type: ignore[no-untyped-call]
+    every: Any = ALL
+    controls, graphs = components.filter_id(every), components.graph_id(every)
+    views, pages = components.view_id(every), components.page_id(every)
+    custom, links = {**components.CUSTOM_ID, "name": ALL}, {"type": "nav", "path": ALL}
+    path = Input("_pages_location", "pathname")
+    functions: dict[str, tuple[Any, ...]] = {
+        "view": (
+            Output(views, "data"), Output(custom, "hidden"), Input(controls, "value"), State(controls, "id"),
+            State(pages, "data"), State(views, "data"), State(custom, "id"),
+        ),
+        "scheme": (
+            Output("mantine", "forceColorScheme"), Output(graphs, "figure"), Input("dark", "checked"),
+            State("templates", "data"), State(graphs, "id"),
+        ),
+        "beat": (Output("beat", "data"), Input("tick", "n_intervals")),
+        "interval": (
+            Output("tick", "interval"), Output("tick", "disabled"), Input(views, "data"), State(pages, "data"),
+        ),
+        "navigate": (Output(links, "active"), Output(links, "href"), path, Input(views, "data"), State(links, "id")),
+        "menu": (
+            Output("shell", "navbar"), Output("burger", "opened"), Input("burger", "opened"), path,
+            State("shell", "navbar"),
+        ),
+        "socket": (Output("socket", "data"), path, Input(views, "data")),
+    }  # fmt: skip
+    for name, arguments in functions.items():
+        app.clientside_callback(ClientsideFunction("smartlearn", name), *arguments)  # type: ignore[no-untyped-call]
 
     @app.callback(Output("state", "children"), Input("check", "n_intervals"))
     async def state(_: Any) -> Component:

@@ -1,8 +1,8 @@
 """Colours, fonts and plotly templates: one look for every figure, on the dashboards and outside of them.
 
-The palette is Okabe and Ito's, which holds for colour-blind readers. A metric has one colour on every page; the
-colours of states are for states only, and always stand beside a word or an icon. Importing this module registers
-the plotly templates `smartlearn_light` and `smartlearn_dark`.
+The palette is Okabe and Ito's, which holds for colour-blind readers; its blue is lighter, so that it holds on the dark
+surface too. A metric has one colour on every page; the colours of states are for states only, and always stand beside a
+word or an icon. Importing this module registers the plotly templates `smartlearn_light` and `smartlearn_dark`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from smartlearn.core.settings import Settings
 
 Status: TypeAlias = Literal["ok", "warning", "critical", "unknown"]
 
-BLUE: Final = "#0072B2"
+BLUE: Final = "#1A80C4"
 ORANGE: Final = "#E69F00"
 GREEN: Final = "#009E73"
 PURPLE: Final = "#CC79A7"
@@ -36,7 +36,7 @@ DASHES: Final = ("solid", "dash", "dot", "dashdot")
 LIGHT: Final = "smartlearn_light"
 DARK: Final = "smartlearn_dark"
 
-FONT: Final = 'Inter, "Segoe UI", system-ui, -apple-system, "Helvetica Neue", "Liberation Sans", Arial, sans-serif'
+FONT: Final = '-apple-system, "Segoe UI", Inter, Roboto, "Helvetica Neue", "Liberation Sans", Arial, sans-serif'
 
 STATUS_COLORS: Final[dict[Status, str]] = {
     "ok": "#2F9E62",

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
+from urllib.parse import urlencode
 
 import dash
 import plotly.graph_objects as go
@@ -17,19 +20,27 @@ from dash.development.base_component import Component
 
 from smartlearn.core.errors import SmartLearnError
 from smartlearn.core.settings import Settings
+from smartlearn.core.stores.base import SeriesQuery
 from smartlearn.dashboard import components, queries
-from smartlearn.dashboard.format import span
+from smartlearn.dashboard.format import clock, span
 from smartlearn.dashboard.panels import Chart, Choice, Context, Insights, Page, Table
+from smartlearn.dashboard.queries import DAY, HOUR, Window
+from smartlearn.dashboard.queries.history import History
 from smartlearn.dashboard.view import View, parse_view
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
+_NAMES_S: Final = 20.0
+
 DARK_STATE: Final = "dark_scheme"
 """The name under which a page's layout is told the colour scheme."""
 
-_ASKS: Final = (Input("view", "data"), Input("beat", "data"), State("dark", "checked"))
+
+def asks(page: Page) -> tuple[Input, Input, State]:
+    """What every panel of a page is drawn by: its view, the beat, the colour scheme."""
+    return Input(components.view_id(page.path), "data"), Input("beat", "data"), State("dark", "checked")
 
 
 def register(app: Dash, page: Page, context: Context, *, home: bool = False) -> None:
@@ -52,6 +63,7 @@ def register(app: Dash, page: Page, context: Context, *, home: bool = False) -> 
             layout=layout,
         )  # fmt: skip
     _stats(app, page, context)
+    _notice(app, page, context)
     for panel in page.panels:
         match panel:
             case Chart():
@@ -88,6 +100,34 @@ def refresh_choice(settings: Settings) -> Choice:
     return Choice("refresh", "Refresh", {"0": "No refresh"} | {f"{s:g}": f"Every {span(s)}" for s in seconds}, start)
 
 
+def register_pickers(app: Dash, context: Context) -> None:
+    """Keep what can be picked up to date on open pages."""
+    for name, names in (("node", _Names(context, queries.nodes)), ("run", _Names(context, queries.run_names))):
+        _picker(app, name, names)
+
+
+def where_data_is(page: Page, context: Context, view: View) -> Component | None:
+    """A sentence where a range holds nothing: the newest data and the way there, or what to run."""
+    tag = {"node": view.nodes} if view.nodes and page.measurement.startswith("performance") else {}
+    inside = SeriesQuery(page.measurement, view.window.start - HOUR, view.window.stop, where=tag, limit=1)
+    if context.history.query(inside):
+        return None
+    times = [int(series.time[-1]) for series in context.history.latest(page.measurement)]
+    if not times:
+        return components.banner(
+            "unknown", "Nothing is stored yet. Start an agent, import a file, or run smartlearn demo."
+        )
+    stop = min(max(times) + HOUR, context.clock())
+    if view.window.start <= stop <= view.window.stop:
+        return None
+    there = View(Window(stop - DAY, stop), view.now, view.nodes, view.runs, None, view.choices)
+    return components.banner(
+        "unknown",
+        f"Nothing in this time range; the newest data is of {clock(max(times))}.",
+        ("Show the 24 hours before it", f"{page.path}?{urlencode(there.query)}"),
+    )
+
+
 def answer(draw: Callable[[Context, View], T], context: Context, view: View) -> T | Component:
     """What a panel's function gives, or the message that stands in its place."""
     try:
@@ -113,7 +153,7 @@ async def _ask(
 
 
 def _stats(app: Dash, page: Page, context: Context) -> None:
-    @app.callback(Output(components.stats_id(page.path), "children"), *_ASKS)
+    @app.callback(Output(components.stats_id(page.path), "children"), *asks(page))
     async def figures(values: Any, beat: Any, dark: Any) -> Sequence[Component]:
         found, _ = await _ask(page, page.stats, context, values, dark)
         if isinstance(found, Component):
@@ -121,9 +161,48 @@ def _stats(app: Dash, page: Page, context: Context) -> None:
         return [components.stat_card(stat) for stat in found]
 
 
+def _notice(app: Dash, page: Page, context: Context) -> None:
+    @app.callback(Output(components.notice_id(page.path), "children"), asks(page)[0])
+    async def notice(values: Any) -> Component | None:
+        try:
+            return await asyncio.to_thread(where_data_is, page, context, _view(page, context, values, False))
+        except SmartLearnError as error:
+            return components.banner("critical", str(error))
+
+
+class _Names:
+    """Names of nodes or runs, asked once for all pages."""
+
+    def __init__(self, context: Context, ask: Callable[[History], Sequence[str]]) -> None:
+        self._context = context
+        self._ask = ask
+        self._known: list[str] = []
+        self._asked = float("-inf")
+        self._lock = threading.Lock()
+
+    def get(self) -> list[str]:
+        with self._lock:
+            if time.monotonic() - self._asked > _NAMES_S:
+                self._known = list(self._ask(self._context.history))
+                self._asked = time.monotonic()
+            return self._known
+
+
+def _picker(app: Dash, name: str, names: _Names) -> None:
+    control = components.filter_id(name)
+
+    @app.callback(Output(control, "data"), Input("beat", "data"), State(control, "value"), prevent_initial_call=True)
+    async def options(beat: Any, chosen: Any) -> Any:
+        try:
+            known = await asyncio.to_thread(names.get)
+        except SmartLearnError:
+            return no_update
+        return sorted({*known, *(chosen or [])})
+
+
 def _chart(app: Dash, page: Page, panel: Chart, context: Context) -> None:
     @app.callback(
-        Output(components.graph_id(panel.id), "figure"), Output(components.note_id(panel.id), "children"), *_ASKS
+        Output(components.graph_id(panel.id), "figure"), Output(components.note_id(panel.id), "children"), *asks(page)
     )
     async def chart(values: Any, beat: Any, dark: Any) -> tuple[Any, Any]:
         found, view = await _ask(page, panel.draw, context, values, dark)
@@ -142,7 +221,7 @@ def _chart(app: Dash, page: Page, panel: Chart, context: Context) -> None:
 
 def _table(app: Dash, page: Page, panel: Table, context: Context) -> None:
     @app.callback(
-        Output(components.body_id(panel.id), "rowData"), Output(components.note_id(panel.id), "children"), *_ASKS
+        Output(components.body_id(panel.id), "rowData"), Output(components.note_id(panel.id), "children"), *asks(page)
     )
     async def table(values: Any, beat: Any, dark: Any) -> tuple[Any, Any]:
         found, _ = await _ask(page, panel.rows, context, values, dark)
@@ -153,7 +232,7 @@ def _table(app: Dash, page: Page, panel: Table, context: Context) -> None:
 
 def _insights(app: Dash, page: Page, panel: Insights, context: Context) -> None:
     @app.callback(
-        Output(components.body_id(panel.id), "children"), Output(components.note_id(panel.id), "children"), *_ASKS
+        Output(components.body_id(panel.id), "children"), Output(components.note_id(panel.id), "children"), *asks(page)
     )
     async def insights(values: Any, beat: Any, dark: Any) -> tuple[Any, Any]:
         found, _ = await _ask(page, panel.items, context, values, dark)

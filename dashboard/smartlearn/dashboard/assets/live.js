@@ -9,7 +9,8 @@
 
   const prefix = () => JSON.parse(document.getElementById("_dash-config").textContent).requests_pathname_prefix;
 
-  function socket(pathname, asked) {
+  function socket(pathname, views) {
+    const asked = views[0];
     if (!String(pathname).endsWith("/realtime")) {
       stop();
       return noUpdate();
@@ -180,7 +181,7 @@
     for (const [metric, what] of Object.entries(settings.metrics)) {
       const found = last.fleet[metric];
       const [text, shownUnit] = shown(found && found.mean, what.unit);
-      const high = found && found.nodes > 1 ? `${found.node} ${shown(found.high, what.unit).join(" ")}` : found ? found.node : "not measured";
+      const high = found && found.nodes > 1 ? `${shown(found.high, what.unit).join(" ")} ${found.node}` : found ? found.node : "not measured";
       cards.push(stat(settings, what.title, text, shownUnit, found ? level(settings, metric, found.high) : "unknown", high));
     }
     cards.push(stat(settings, "Events", number(events), "/ s", answering ? "ok" : "critical",

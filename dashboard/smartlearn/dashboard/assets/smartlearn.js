@@ -20,18 +20,21 @@
     return { found, custom };
   }
 
-  function view(given, ids, page, before) {
-    if (!page || !ids.length) return [noUpdate(), noUpdate()];
+  // Stores and pickers stand on one page at a time: patterns give lists of one, or of none between two pages.
+  function view(given, ids, pages, views, pickers) {
+    if (!pages.length || !ids.length) return [views.map(noUpdate), pickers.map(noUpdate)];
+    const page = pages[0];
+    const before = views[0];
     const { found, custom } = asked(given, ids, page);
     // "From … to …" was just picked: nothing changes until a time is given.
-    if (custom && !found.start && !found.stop) return [noUpdate(), false];
+    if (custom && !found.start && !found.stop) return [[noUpdate()], pickers.map(() => false)];
     const same = JSON.stringify(Object.entries(found).sort()) === JSON.stringify(Object.entries(before || {}).sort());
     const query = new URLSearchParams(found).toString().replaceAll("%2C", ",").replaceAll("%3A", ":");
     const address = window.location.pathname + (query ? "?" + query : "");
     if (!same && address !== window.location.pathname + window.location.search) {
       window.history.replaceState(window.history.state, "", address);
     }
-    return [same ? noUpdate() : found, !custom];
+    return [[same ? noUpdate() : found], pickers.map(() => !custom)];
   }
 
   function choose(click) {
@@ -63,13 +66,15 @@
     }
   });
 
-  function interval(asked, page) {
-    const seconds = Number((asked || {}).refresh || ((page || {}).defaults || {}).refresh);
+  function interval(views, pages) {
+    if (!pages.length) return [noUpdate(), noUpdate()];
+    const seconds = Number((views[0] || {}).refresh || pages[0].defaults.refresh);
     if (!Number.isFinite(seconds) || seconds <= 0) return [noUpdate(), true];
     return [seconds * 1000, false];
   }
 
-  function navigate(pathname, asked, ids) {
+  function navigate(pathname, views, ids) {
+    const asked = views[0];
     const kept = {};
     for (const name of ["range", "start", "stop", "node"]) if (asked && asked[name]) kept[name] = asked[name];
     const query = new URLSearchParams(kept).toString().replaceAll("%2C", ",").replaceAll("%3A", ":");

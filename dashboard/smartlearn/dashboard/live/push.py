@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 import orjson
@@ -17,10 +17,9 @@ from fastapi import FastAPI
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from smartlearn.core.errors import SmartLearnError
-from smartlearn.core.settings import Settings
 from smartlearn.dashboard import queries
 from smartlearn.dashboard.live.board import Board, Standing
-from smartlearn.dashboard.live.feed import BrokerStatus, LiveFeed
+from smartlearn.dashboard.live.feed import BrokerStatus
 from smartlearn.dashboard.queries.history import History
 
 ROUTE: Final = "/live"
@@ -36,6 +35,29 @@ _QUEUED: Final = 8
 _MOST_WATCHED: Final = 200
 
 _WRONG_ORIGIN: Final = 4403
+
+
+Take: TypeAlias = Callable[[Mapping[str, Any]], None]
+
+
+class Feed(Protocol):
+    """What tells the board what happens: a `LiveFeed`, or one of a collector."""
+
+    @property
+    def status(self) -> BrokerStatus:
+        """What is known of the broker."""
+        ...
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    def stop(self) -> None:
+        """End; returns when the feed is gone."""
+        ...
+
+
+MakeFeed: TypeAlias = Callable[[Take, Take, Callable[[], None]], Feed]
 
 
 class Client:
@@ -60,16 +82,16 @@ class LiveHub:
     """Feeds all clients from one consumer.
 
     Args:
-        settings: where the broker is.
         history: where standing alerts are read.
         clock: ns; the present.
+        feed: makes the feed, given what takes a live message, a transition, and a turn of its loop.
     """
 
-    def __init__(self, settings: Settings, history: History, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, history: History, clock: Callable[[], int], feed: MakeFeed) -> None:
         self._history = history
         self._clock = clock
         self._board = Board()
-        self._feed = LiveFeed(settings.kafka, self._live, self._alert, self._turn)
+        self._feed = feed(self._live, self._alert, self._turn)
         self._clients: set[Client] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news = False

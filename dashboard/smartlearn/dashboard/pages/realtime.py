@@ -93,7 +93,7 @@ def register(app: Dash, context: Context) -> None:
         Output("live-link", "children"),
         Input("live", "data"),
         Input("second", "n_intervals"),
-        State("view", "data"),
+        State(components.view_id(PATH), "data"),
         State("live-settings", "data"),
     )
 
@@ -178,7 +178,8 @@ def strip(name: str, recent: Sequence[Recent], context: Context, view: View) -> 
         low, high = 0.0, 1.2 * style.bounds([one.values[name] for one in recent])[1]
         figure.update_yaxes(rangemode="tozero")
     style.gutter(figure, style.levels(figure, rule_of(name, context.settings), high), low, high)
-    figure.update_layout(height=None, autosize=True, showlegend=len(recent) > 1, uirevision="live")
+    style.legend(figure)
+    figure.update_layout(height=None, autosize=True, uirevision="live")
     return figure
 
 

@@ -142,17 +142,17 @@ _NEWEST: Final = ("cpu_usage", "memory_usage", "gpu_memory", "response_time")
 
 COLUMNS: Final = (
     Column("node", "Node", "link"),
-    Column("status", "Status", "status", 110),
-    Column("score", "Score", "bar", 170),
-    Column("cpu_usage", "CPU %", "number", 90),
+    Column("status", "Status", "status", 96),
+    Column("score", "Score", "bar", 150),
+    Column("cpu_usage", "CPU %", "number", 84),
+    Column("cost_cpu_usage", "costs", "number", 72),
     Column("memory_usage", "Memory %", "number", 100),
+    Column("cost_memory_usage", "costs", "number", 72),
     Column("gpu_memory", "GPU mem. %", "number", 110),
-    Column("response_time", "Response ms", "number", 115),
-    Column("cost_cpu_usage", "− CPU", "number", 85),
-    Column("cost_memory_usage", "− Memory", "number", 95),
-    Column("cost_gpu_memory", "− GPU mem.", "number", 105),
-    Column("cost_response_time", "− Response", "number", 105),
-    Column("age", "Newest", "text", 105),
+    Column("cost_gpu_memory", "costs", "number", 72),
+    Column("response_time", "Response ms", "number", 116),
+    Column("cost_response_time", "costs", "number", 72),
+    Column("age", "Newest", "text", 96),
 )
 
 PAGE: Final = Page(
@@ -175,7 +175,8 @@ PAGE: Final = Page(
             "Health by node",
             COLUMNS,
             health_rows,
-            unit="score 0–100, and the points that each component takes off it",
+            unit="score 0–100; each newest value with the points that it costs",
+            height=240,
             empty="No node has sent a watched metric yet: start an agent, or run smartlearn demo",
         ),
     ),

@@ -251,4 +251,5 @@ PAGE: Final = Page(
     ),
     pickers=("node", "run"),
     icon="training",
+    measurement="training",
 )

@@ -178,4 +178,5 @@ PAGE: Final = Page(
     ),
     pickers=(),
     icon="users",
+    measurement="interactions_1h",
 )

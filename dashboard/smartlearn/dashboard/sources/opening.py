@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -80,7 +81,7 @@ def _of_records(records: Records, settings: Settings) -> Source:
 
 
 def _of_collector(collector: object, settings: Settings) -> Records:
-    performance, training, users = ([_fields(one) for one in list(getattr(collector, name))] for name in _LISTS)
+    performance, training, users = ([_zoned(_fields(one)) for one in list(getattr(collector, name))] for name in _LISTS)
     node = str(getattr(collector, "node", None) or settings.node)
     run = str(getattr(collector, "run", None) or "training")
     return Records(performance, training, users, node, run)
@@ -90,6 +91,14 @@ def _fields(record: object) -> Mapping[str, Any]:
     if dataclasses.is_dataclass(record) and not isinstance(record, type):
         return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
     return record if isinstance(record, Mapping) else vars(record)
+
+
+def _zoned(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A time that a program took with `datetime.now()` is local time."""
+    moment = fields.get("timestamp")
+    if isinstance(moment, datetime) and moment.tzinfo is None:
+        return {**fields, "timestamp": moment.astimezone()}
+    return fields
 
 
 def _read_export(path: Path, settings: Settings) -> Records:
