@@ -21,6 +21,7 @@ from smartlearn.core.settings import Settings
 from smartlearn.core.stores import open_store
 from smartlearn.core.stores.base import SeriesQuery
 from smartlearn.core.topics import ALERTS, TOPIC_OF
+from smartlearn.stream_processors.lane import Lane
 from smartlearn.stream_processors.lanes import build_lanes
 from smartlearn.stream_processors.records import Outgoing, Record
 
@@ -62,7 +63,11 @@ class Pipeline:
         self.lanes = build_lanes(self.settings, self.store, self.published, counts, boots)
         for lane in self.lanes.values():
             lane.assign(range(PARTITIONS))
-        self._read = dict(self.committed)
+        self._read = {
+            (topic, number): min(self.committed[topic, number], lane.passed(number) or 0)
+            for topic, lane in self.lanes.items()
+            for number in range(PARTITIONS)
+        }
 
     def append(self, topic: str, key: str, value: bytes, *, partition: int | None = None, at: int = 0) -> Record:
         """Put a message at the end of its partition; `at` is when the broker got it, µs."""
@@ -75,6 +80,18 @@ class Pipeline:
     def send(self, batch: Batch, *, at: int = 0) -> Record:
         """Send a batch as a producer does."""
         return self.append(TOPIC_OF[batch.kind], batch.key, encode_batch(batch), at=at)
+
+    def wake(self, frozen: Mapping[str, Lane], now: float) -> None:
+        """Let lanes of a worker that lost its partitions go on: they flush, are refused, and tell the owner."""
+        for topic, lane in frozen.items():
+            lane.flush(now)
+            for message in lane.written():
+                assert message.partition is not None
+                log = self.log[topic, message.partition]
+                record = Record(
+                    topic, message.partition, len(log), message.key, message.value, 0, dict(message.headers)
+                )
+                log.append(record)
 
     def deliver_forwards(self) -> int:
         """Put forwarded messages into their partitions, as the broker does; how many."""

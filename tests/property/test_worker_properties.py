@@ -169,7 +169,7 @@ def shuffled(rng: random.Random, batches: list[Batch]) -> list[Batch]:
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=12, deadline=None)
 @seed(20261125)
-def test_any_interleaving_with_repeats_late_rows_and_crashes_gives_the_offline_answer(number: int) -> None:
+def test_any_interleaving_with_repeats_late_rows_crashes_and_zombies_gives_the_offline_answer(number: int) -> None:
     rng = random.Random(number)
     with tempfile.TemporaryDirectory() as folder:
         pipeline = Pipeline(Path(folder))
@@ -180,6 +180,7 @@ def test_any_interleaving_with_repeats_late_rows_and_crashes_gives_the_offline_a
         arriving = shuffled(rng, batches) + imported
         rng.shuffle(arriving[-6:])
         now = START / 1e6
+        frozen = None
         for batch in arriving:
             pipeline.send(batch)
             if rng.random() < 0.15:
@@ -191,7 +192,12 @@ def test_any_interleaving_with_repeats_late_rows_and_crashes_gives_the_offline_a
             if fate < 0.3:
                 pipeline.flush(now + rng.uniform(0, 5), commit=fate > 0.08)
             if fate > 0.9 or fate < 0.08:
+                if frozen is None:
+                    frozen = pipeline.lanes
                 pipeline.start()
+            elif frozen is not None and fate > 0.8:
+                pipeline.wake(frozen, now + rng.uniform(0, 20))
+                frozen = None
         pipeline.settle(now + 60)
         check(pipeline, batches + imported)
         pipeline.store.close()

@@ -22,6 +22,7 @@ from smartlearn.stream_processors.domain.rules import (
     Transition,
     alert_message,
     alert_points,
+    reconcile,
     revise,
     state_before,
     transitions,
@@ -110,7 +111,7 @@ class Alerting:
                 made = transitions(rule, node, ends, means, self._states[node].get(rule.name, "ok"))
                 if made:
                     self._states[node][rule.name] = made[-1].state
-                    changes.extend(made)
+                    changes.extend(self._new(rule, node, made))
         for node in sorted(revised):
             self._states.pop(node, None)
             first, last = nodes[node][0][0], nodes[node][-1][0]
@@ -118,6 +119,11 @@ class Alerting:
                 if any(rule.metric in means for _, means in nodes[node]):
                     changes.extend(self._revise(rule, node, first, last))
         return changes
+
+    def _new(self, rule: RuleSettings, node: str, made: Sequence[Transition]) -> list[Transition]:
+        """What to publish of transitions just made: a worker that lost the partition may have published there too."""
+        query = SeriesQuery(ALERTS, made[0].at * NS, made[-1].at * NS + 1, where={"rule": rule.name, "scope": node})
+        return reconcile(transitions_of(self._store.query(query)), made)
 
     def _load_states(self, nodes: Sequence[str]) -> None:
         for first in range(0, len(nodes), _SCOPES_A_QUERY):
