@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from smartlearn.stream_processors.domain.progress import COUNTERS, Effect, Pendi
 from smartlearn.stream_processors.domain.seen import SeenRows
 from smartlearn.stream_processors.intake import IntakeRules, Taken, dead_letter, take
 from smartlearn.stream_processors.publisher import Publisher
-from smartlearn.stream_processors.raw import raw_points
+from smartlearn.stream_processors.raw import RawPoints, raw_points
 from smartlearn.stream_processors.recompute import asks_to_recompute, parse_recompute, recompute_messages
 from smartlearn.stream_processors.records import Outgoing, Record
 
@@ -119,6 +119,20 @@ class _Partition:
             self.read[counter] += rows
 
 
+class _Origin(NamedTuple):
+    """The message that points came in."""
+
+    number: int
+    partition: _Partition
+    effect: Effect
+
+    def unstored(self, rows: int, fate: str) -> None:
+        """Count rows that turned out not to be stored."""
+        for counter, change in (("stored", -rows), (fate, rows)):
+            self.effect.count(counter, change)
+            self.partition.read[counter] += change
+
+
 class Lane:
     """The partitions of one topic that this worker owns. Calls come from one thread at a time."""
 
@@ -144,8 +158,8 @@ class Lane:
         self._deriver = deriver
         self._keep_raw = keep_raw
         self._partitions: dict[int, _Partition] = {}
-        self._raw: list[Points] = []
-        self._placed: list[tuple[Batch, Points, Effect]] = []
+        self._raw: RawPoints[_Origin] = RawPoints()
+        self._placed: list[tuple[Batch, Points, _Origin]] = []
         self._outbox: list[Outgoing] = []
         self._lock = threading.Lock()
 
@@ -196,9 +210,10 @@ class Lane:
                     if self._keep_raw:
                         shard = shard_of(batch.key) if batch.kind is Kind.INTERACTION else None
                         points = raw_points(batch, shard)
-                        self._raw.append(points)
+                        origin = _Origin(record.partition, partition, taken.effect)
+                        self._raw.add(points, origin)
                         if batch.imported:
-                            self._placed.append((batch, points, taken.effect))
+                            self._placed.append((batch, points, origin))
             self._deriver.fold(arrivals, now)
             for partition, effect in effects:
                 partition.count(effect)
@@ -217,7 +232,7 @@ class Lane:
 
     def rows_held(self) -> int:
         """How many raw rows wait for the next flush."""
-        return sum(len(points) for points in self._raw)
+        return len(self._raw)
 
     def flush(self, now: float) -> dict[int, int]:
         """Make everything taken in so far durable, with what is due; the offset to commit by partition.
@@ -229,8 +244,7 @@ class Lane:
         with self._lock:
             self._count_known()
             if self._raw:
-                refused = self._store.write(self._raw)
-                self._outbox.extend(_refused_letters(refused))
+                self._refuse(self._store.write(self._raw.joined()))
                 self._raw.clear()
             if self._outbox:
                 self._publisher.publish(self._outbox)
@@ -253,16 +267,20 @@ class Lane:
         held = tuple(self._partitions.values())
         return {counter: sum(partition.read[counter] for partition in held) for counter in COUNTERS}
 
+    def _refuse(self, refused: Sequence[Refused]) -> None:
+        """Dead-letter the points that the store will never take."""
+        for point, origin in zip(refused, self._raw.origins(refused), strict=True):
+            origin.unstored(1, "dead")
+            self._outbox.append(_refused_letter(point, self.topic, origin))
+
     def _count_known(self) -> None:
         """Count the placed rows that are in the store already as duplicates: they have no number to be known by."""
         written: dict[tuple[Kind, str, str], Int64Array] = {}
         while self._placed:
-            batch, points, effect = self._placed[-1]
+            batch, points, origin = self._placed[-1]
             sender = (batch.kind, batch.source, batch.key)
             known = np.append(written.get(sender, _NO_TIMES), self._stored_times(batch, points))
-            rows = int(np.isin(points.time, known).sum())
-            effect.count("duplicate", rows)
-            effect.count("stored", -rows)
+            origin.unstored(int(np.isin(points.time, known).sum()), "duplicate")
             written[sender] = np.append(written.get(sender, _NO_TIMES), points.time)
             self._placed.pop()
 
@@ -293,11 +311,13 @@ class Lane:
         return f"progress/{self.topic}/{partition}"
 
 
-def _refused_letters(refused: Iterable[Refused]) -> list[Outgoing]:
-    """What the store will never take, as dead letters."""
-    letters = []
-    for point in refused:
-        tags = ",".join(f"{name}={value}" for name, value in sorted(point.tags.items()))
-        value = f"{point.measurement},{tags} {point.time}".encode()
-        letters.append(Outgoing(DEAD_LETTER, None, value, {"reason": point.reason.encode()[:500]}))
-    return letters
+def _refused_letter(point: Refused, topic: str, origin: _Origin) -> Outgoing:
+    """A point that the store refused: which it is, why, and the message it came in."""
+    tags = "".join(f",{name}={value}" for name, value in sorted(point.tags.items()))
+    headers = {
+        "reason": point.reason.encode()[:500],
+        "topic": topic.encode(),
+        "partition": str(origin.number).encode(),
+        "offset": str(origin.effect.offset).encode(),
+    }
+    return Outgoing(DEAD_LETTER, None, f"{point.measurement}{tags} {point.time}".encode(), headers)

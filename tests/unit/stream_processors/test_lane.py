@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.pipeline import PARTITIONS, Pipeline
-from tests.unit.stream_processors.making import START, Faulty, Refusing, performance, training
+from tests.unit.stream_processors.making import START, Faulty, Refusing, as_import, performance, training
 
 from smartlearn.core.errors import BrokerUnavailable, StoreUnavailable
 from smartlearn.core.partitioning import partition_of
@@ -142,3 +142,32 @@ def test_the_ledger_answers_while_a_flush_waits_for_the_store(pipeline: Pipeline
     finally:
         release.set()
         flush.join(10)
+
+
+def test_rows_that_the_store_refuses_are_dead_lettered_and_counted_as_dead(pipeline: Pipeline) -> None:
+    bad = "node\\"
+    pipeline.send(performance("node-a", [1]))
+    record = pipeline.send(performance(bad, [1, 2]))
+    pipeline.settle(LATER)
+    letters = pipeline.published.on(DEAD_LETTER)
+    assert [letter.headers["partition"] for letter in letters] == [str(record.partition).encode()] * 2
+    assert [letter.headers["offset"] for letter in letters] == [str(record.offset).encode()] * 2
+    assert all(b"backslash" in (letter.headers["reason"] or b"") for letter in letters)
+    assert letters[0].value.startswith(b"performance,node=node\\,source=host ")
+    counts = pipeline.counts(PERFORMANCE)
+    assert (counts["in"], counts["stored"], counts["dead"]) == (3, 1, 2)
+    pipeline.start()
+    assert pipeline.counts(PERFORMANCE) == counts
+
+
+def test_a_file_imported_again_is_counted_as_duplicate_at_once_and_after_a_restart(pipeline: Pipeline) -> None:
+    imported = as_import(performance("node-a", [1, 2, 3]))
+    for _ in range(2):
+        pipeline.send(imported)
+        pipeline.step(NOW)
+        pipeline.flush(NOW)
+    expected = {"in": 6, "stored": 3, "duplicate": 3, "late": 0, "forwarded": 0, "dead": 0, "expired": 0}
+    assert pipeline.counts(PERFORMANCE) == expected
+    pipeline.settle(LATER)
+    pipeline.start()
+    assert pipeline.counts(PERFORMANCE) == expected
