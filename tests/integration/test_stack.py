@@ -202,6 +202,29 @@ def test_two_stacks_run_side_by_side(tmp_path: Path, stack: Stack) -> None:
         assert other.query("performance") == []
 
 
+def test_the_demo_fills_in_adds_nothing_twice_and_can_be_removed(tmp_path: Path) -> None:
+    with running_stack(tmp_path, "--no-agent", "--workers", "2") as stack:
+        stack.call("demo", "--wait")
+        nodes = {row["node"] for row in stack.query("performance", "--field", "cpu_usage")}
+        assert len(nodes) > 2
+        assert all(node.startswith("demo-") for node in nodes)
+        counted = ("performance", "--field", "cpu_usage", "--every", "24h", "--agg", "count")
+        first = sum(row["cpu_usage"] for row in stack.query(*counted))
+        assert first == 288 * len(nodes)
+        stack.call("demo", "--wait")
+        assert first <= sum(row["cpu_usage"] for row in stack.query(*counted)) <= first + len(nodes)
+        workers = {stack.pid("worker-1"), stack.pid("worker-2")}
+        done = stack.call("reset", "--demo", "--yes")
+        assert f"of {len(nodes)} demo nodes" in done.stdout
+        for measurement in ("performance", "performance_1h", "performance_fleet_1h", "interactions_1h", "health"):
+            assert stack.query(measurement) == []
+        until(lambda: health(stack)[0] == 200)
+        assert workers.isdisjoint({stack.pid("worker-1"), stack.pid("worker-2")})
+        stack.call("demo", "--wait")
+        again = sum(row["cpu_usage"] for row in stack.query(*counted))
+        assert first <= again <= first + len(nodes)
+
+
 def test_health_tells_when_a_worker_is_gone_for_good(tmp_path: Path) -> None:
     with running_stack(tmp_path, "--no-agent") as stack:
         worker = stack.pid("worker-1")

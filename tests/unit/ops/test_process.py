@@ -115,7 +115,7 @@ def test_a_program_that_ignores_sigterm_is_killed_after_the_grace(tmp_path: Path
         pid = part.pid
         assert pid is not None
         started = time.monotonic()
-        await part.stop(0.3)
+        assert not await part.stop(0.3)
         assert 0.3 <= time.monotonic() - started < 5
         assert not alive(pid)
 
@@ -137,7 +137,7 @@ def test_what_a_program_started_itself_does_not_outlive_it(tmp_path: Path) -> No
         await until(lambda: grandchild.exists() and grandchild.read_text().endswith(" "))
         pid = int(grandchild.read_text())
         assert alive(pid)
-        await part.stop(1.0)
+        assert await part.stop(1.0)
         await until(lambda: not alive(pid))
 
     asyncio.run(run())

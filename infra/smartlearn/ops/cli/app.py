@@ -10,6 +10,7 @@ import typer
 
 from smartlearn.ops.cli import (
     alerts,
+    demo,
     doctor,
     export,
     importing,
@@ -32,7 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for group in (up, status, doctor, importing, query, export, alerts, reset, topics, services, servers, store):
+for group in (up, status, doctor, demo, importing, query, export, alerts, reset, topics, services, servers, store):
     group.register(app)
 
 

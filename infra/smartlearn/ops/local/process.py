@@ -112,16 +112,21 @@ class Supervised:
         self._set("starting", None)
         self._task = asyncio.create_task(self._keep_running(), name=self.program.name)
 
-    async def stop(self, grace_s: float) -> None:
-        """End the program: SIGTERM, after `grace_s` SIGKILL; returns when nothing of its group is left."""
+    async def stop(self, grace_s: float) -> bool:
+        """End the program: SIGTERM, after `grace_s` SIGKILL; returns when nothing of its group is left.
+
+        Returns:
+            Whether it ended by itself.
+        """
         if self._task is None:
-            return
+            return True
         self._ending.set()
         if self.pid is not None:
             self._set("stopping", self.pid)
-        await self._end(grace_s)
+        in_time = await self._end(grace_s)
         await self._task
         self._set("stopped", None)
+        return in_time
 
     async def restart(self) -> None:
         """End the program and start it at once, with its environment read anew."""
@@ -134,16 +139,19 @@ class Supervised:
         if self.pid is not None:
             _signal_group(self.pid, signal.SIGKILL)
 
-    async def _end(self, grace_s: float) -> None:
+    async def _end(self, grace_s: float) -> bool:
         pid = self.pid
         if pid is None:
-            return
+            return True
         _signal_group(pid, signal.SIGTERM)
         deadline = asyncio.get_running_loop().time() + grace_s
+        in_time = True
         while self.pid == pid:
             if asyncio.get_running_loop().time() >= deadline:
+                in_time = False
                 _signal_group(pid, signal.SIGKILL)
             await asyncio.sleep(0.02)
+        return in_time
 
     async def _keep_running(self) -> None:
         loop = asyncio.get_running_loop()

@@ -246,15 +246,19 @@ class Stack:
         if self._recovery is not None:
             self._recovery.cancel()
         producers = [self._parts[name] for name in ("agent", "demo") if name in self._parts]
-        await asyncio.gather(*(part.stop(PRODUCERS_STOP_S) for part in producers))
+        await asyncio.gather(*(self._stop_part(part, PRODUCERS_STOP_S) for part in producers))
         workers = self._workers()
         if any(part.state == "running" for part in workers) and self._signals < 2:
             await in_thread(drained, self._components.kafka, len(workers), DRAIN_S)
         left = max(0.1, deadline - loop.time() - BROKER_STOP_S)
         rest = [*workers, *([self._parts["dashboard"]] if "dashboard" in self._parts else [])]
-        await asyncio.gather(*(part.stop(left) for part in rest))
+        await asyncio.gather(*(self._stop_part(part, left) for part in rest))
         if "broker" in self._parts:
-            await self._parts["broker"].stop(BROKER_STOP_S)
+            await self._stop_part(self._parts["broker"], BROKER_STOP_S)
+
+    async def _stop_part(self, part: Supervised, grace_s: float) -> None:
+        if not await part.stop(grace_s) and self._signals < 2:
+            self._warn(f"{part.program.name} did not end within {grace_s:.1f} s and was killed")
 
     def _workers(self) -> list[Supervised]:
         return [part for name, part in self._parts.items() if name.startswith("worker-")]
