@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
@@ -22,11 +23,11 @@ from smartlearn.core.settings import Settings, load_settings
 from smartlearn.core.stack import with_stack
 from smartlearn.core.stores import open_store
 from smartlearn.dashboard import api, shell, wiring
-from smartlearn.dashboard.collector import CollectorFeed, CollectorHistory
+from smartlearn.dashboard.collector import CollectorFeed, CollectorHistory, above_levels
 from smartlearn.dashboard.figures import VisualizationEngine
 from smartlearn.dashboard.health import Checked, Health
 from smartlearn.dashboard.live import LiveFeed, LiveHub
-from smartlearn.dashboard.live.push import MakeFeed, add_route
+from smartlearn.dashboard.live.push import add_route, stored_standing
 from smartlearn.dashboard.pages import PAGES, realtime
 from smartlearn.dashboard.panels import Context
 from smartlearn.dashboard.queries.history import History
@@ -44,7 +45,7 @@ def create_app(
     settings: Settings,
     history: Readable | None = None,
     *,
-    feed: MakeFeed | None = None,
+    hub: LiveHub | None = None,
     clock: Callable[[], int] = time.time_ns,
 ) -> Dash:
     """The five dashboards over a store; `app.server` is the ASGI application to serve.
@@ -52,7 +53,7 @@ def create_app(
     Args:
         settings: the whole tree.
         history: what to read; None opens the store that the settings name, and closes it at the end.
-        feed: what live views follow; None follows the topics of the settings' broker.
+        hub: what live views follow; None follows the topics of the settings' broker.
         clock: ns; the present.
 
     Raises:
@@ -61,7 +62,7 @@ def create_app(
     """
     store = open_store(settings) if history is None else None
     source = cast("Readable", history or store)
-    hub = LiveHub(source, clock, feed or (lambda *takes: LiveFeed(settings.kafka, *takes)))
+    present = hub or LiveHub(partial(stored_standing, source), clock, partial(LiveFeed, settings.kafka))
     context = Context(settings, source, clock)
     policy = api.Policy()
 
@@ -69,22 +70,22 @@ def create_app(
     async def lifespan(_server: FastAPI) -> AsyncIterator[None]:
         await warm_up(app)
         policy.script_hashes = tuple(app.csp_hashes())
-        hub.start()
+        present.start()
         yield
-        hub.stop()
+        present.stop()
         if store is not None:
             store.close()
 
     server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app = _dash(server, settings)
     app.layout = shell.layout(settings)
-    shell.register(app, hub)
+    shell.register(app, present)
     for page in PAGES:
         wiring.register(app, page, context, home=page is PAGES[0])
     realtime.register(app, context)
     wiring.register_pickers(app, context)
-    add_route(server, hub)
-    api.add_routes(server, app, Health(source, hub, settings.data_dir))
+    add_route(server, present)
+    api.add_routes(server, app, Health(source, present, settings.data_dir))
     server.add_middleware(api.SecurityHeaders, policy=policy)
     return app
 
@@ -222,11 +223,14 @@ class MetricsDashboard:
         if collector is None:
             return create_app(self.settings)
         node = str(getattr(collector, "node", None) or self.settings.node)
-        return create_app(
-            self.settings,
-            CollectorHistory(collector, self.settings),
-            feed=lambda live, _alert, turn: CollectorFeed(collector, node, live, turn),
+        history = CollectorHistory(collector, self.settings)
+        hub = LiveHub(
+            partial(above_levels, collector, node, self.settings.rules),
+            time.time_ns,
+            partial(CollectorFeed, collector, node),
+            reread_s=1.0,
         )
+        return create_app(self.settings, history, hub=hub)
 
     def close(self) -> None:
         """Stop what `render_dashboard(block=False)` started."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from smartlearn.core.settings import Settings
+from smartlearn.core.settings import RuleSettings, Settings
 from smartlearn.core.stores.base import Series, SeriesQuery
 from smartlearn.core.topics import INTERACTIONS, PERFORMANCE, TOPIC_OF, TRAINING
-from smartlearn.dashboard.live.board import METRICS
+from smartlearn.dashboard.live.board import METRICS, Standing
 from smartlearn.dashboard.live.feed import BrokerStatus
 from smartlearn.dashboard.queries.history import History
 from smartlearn.dashboard.sources import open_source
@@ -78,6 +78,7 @@ class CollectorFeed:
         collector: an object with the three lists.
         node: whose its samples are.
         on_live: gets each message.
+        on_alert: gets nothing: what stands is computed by `above_levels`.
         on_turn: called twice a second.
     """
 
@@ -86,6 +87,7 @@ class CollectorFeed:
         collector: object,
         node: str,
         on_live: Callable[[Mapping[str, Any]], None],
+        on_alert: Callable[[Mapping[str, Any]], None],
         on_turn: Callable[[], None],
     ) -> None:
         self._collector = collector
@@ -147,3 +149,22 @@ class CollectorFeed:
 def _time_us(record: object) -> int:
     moment = getattr(record, "timestamp", None)
     return round(moment.timestamp() * 1e6) if isinstance(moment, datetime) else time.time_ns() // 1000
+
+
+def above_levels(collector: object, node: str, rules: Sequence[RuleSettings]) -> list[Standing]:
+    """What the newest sample of a collector is above; nothing where there is none yet."""
+    records = list(getattr(collector, _LISTS[PERFORMANCE]))
+    if not records:
+        return []
+    sample = records[-1]
+    used, total = getattr(sample, "gpu_memory_used", None), getattr(sample, "gpu_memory_total", None)
+    found = []
+    for rule in rules:
+        value = getattr(sample, rule.metric, None)
+        if rule.metric == "gpu_memory" and used is not None and total:
+            value = 100.0 * used / total
+        if value is None or not value > rule.warning:
+            continue
+        state, threshold = ("critical", rule.critical) if value > rule.critical else ("warning", rule.warning)
+        found.append(Standing(rule.name, node, state, float(value), threshold, rule.action, _time_us(sample)))
+    return found

@@ -162,8 +162,12 @@ def _stats(app: Dash, page: Page, context: Context) -> None:
 
 
 def _notice(app: Dash, page: Page, context: Context) -> None:
-    @app.callback(Output(components.notice_id(page.path), "children"), asks(page)[0])
-    async def notice(values: Any) -> Component | None:
+    # The second input never changes: with the first alone, which another callback may leave as it is, Dash does not
+    # call this one when the page opens.
+    unchanging = Input(components.page_id(page.path), "data")
+
+    @app.callback(Output(components.notice_id(page.path), "children"), asks(page)[0], unchanging)
+    async def notice(values: Any, page_is: Any) -> Component | None:
         try:
             return await asyncio.to_thread(where_data_is, page, context, _view(page, context, values, False))
         except SmartLearnError as error:

@@ -28,8 +28,8 @@ ROUTE: Final = "/live"
 _EVERY_S: Final = 0.2
 # Without news an update goes out all the same: ages and states move on.
 _IDLE_S: Final = 1.0
-# What stands is read from the store at the start, after a retraction, and so often to be sure.
-_REREAD_S: Final = 30.0
+# Transitions are pushed as they come; the store is asked in case one was retracted or missed.
+REREAD_S: Final = 30.0
 _WRITTEN_AFTER_S: Final = 2.0
 _QUEUED: Final = 8
 _MOST_WATCHED: Final = 200
@@ -82,14 +82,22 @@ class LiveHub:
     """Feeds all clients from one consumer.
 
     Args:
-        history: where standing alerts are read.
+        standing: what stands, as the store has it; read at the start, after a transition, and now and then.
         clock: ns; the present.
         feed: makes the feed, given what takes a live message, a transition, and a turn of its loop.
+        reread_s: how often what stands is read again, to be sure.
     """
 
-    def __init__(self, history: History, clock: Callable[[], int], feed: MakeFeed) -> None:
-        self._history = history
+    def __init__(
+        self,
+        standing: Callable[[], Iterable[Standing]],
+        clock: Callable[[], int],
+        feed: MakeFeed,
+        reread_s: float = REREAD_S,
+    ) -> None:
+        self._standing = standing
         self._clock = clock
+        self._reread_s = reread_s
         self._board = Board()
         self._feed = feed(self._live, self._alert, self._turn)
         self._clients: set[Client] = set()
@@ -153,9 +161,9 @@ class LiveHub:
         """In the feed's thread: read what stands when it is due, and send an update when there is news."""
         moment = time.monotonic()
         if moment >= self._reread_at:
-            self._reread_at = moment + _REREAD_S
+            self._reread_at = moment + self._reread_s
             with contextlib.suppress(SmartLearnError):  # the store is away: health says so, what stood stands
-                self._board.replace_standing(_standing(self._history))
+                self._board.replace_standing(self._standing())
         since = moment - self._sent
         if since < _EVERY_S or (not self._news and since < _IDLE_S):
             return
@@ -213,7 +221,12 @@ async def _pump(socket: WebSocket, client: Client) -> None:
         await socket.send_text(await client.next())
 
 
-def _standing(history: History) -> list[Standing]:
+def stored_standing(history: History) -> list[Standing]:
+    """The last valid transition of every rule and node.
+
+    Raises:
+        StoreError: the store does not answer.
+    """
     return [
         Standing(one.rule, one.node, one.state, one.value, one.threshold, one.action, one.at // 1000)
         for one in queries.standing(history)
