@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from smartlearn.core.settings import RetentionSettings
 from smartlearn.core.stores.base import Points, Refused, Series, SeriesQuery
-from smartlearn.core.stores.frames import check_query, matches
+from smartlearn.core.stores.frames import Column, check_query, is_absent, matches
 from smartlearn.core.stores.prepare import Prepared, prepare
 from smartlearn.core.stores.sqlite_catalog import Catalog, quoted, tags_key
 from smartlearn.core.stores.sqlite_connections import BUSY_TIMEOUT_S, Connections
@@ -23,6 +24,15 @@ TRANSACTION_VALUES = 400_000
 """A transaction writes about so many values (a fraction of a second), so that other writers wait shortly."""
 
 _DELETE_SERIES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Points for one transaction, with the columns and the series' keys that it looks for."""
+
+    points: Prepared
+    columns: dict[str, Column]
+    keys: list[str]
 
 
 class SqliteStore:
@@ -46,14 +56,14 @@ class SqliteStore:
     def write(self, batch: Iterable[Points]) -> list[Refused]:
         """See `MetricStore.write`."""
         refused: list[Refused] = []
-        waiting: list[Prepared] = []
+        waiting: list[_Piece] = []
         values = 0
         for points in batch:
             prepared, faults = prepare(points)
             refused.extend(faults)
             for piece in _pieces(prepared):
                 waiting.append(piece)
-                values += len(piece) * _width(piece)
+                values += len(piece.points) * _width(piece.points)
                 if values >= TRANSACTION_VALUES:
                     self._commit(waiting)
                     waiting, values = [], 0
@@ -61,7 +71,7 @@ class SqliteStore:
             self._commit(waiting)
         return refused
 
-    def _commit(self, pieces: list[Prepared]) -> None:
+    def _commit(self, pieces: list[_Piece]) -> None:
         while True:
             with self._connections.writing() as connection:
                 if all(self._knows(connection, piece) for piece in pieces):
@@ -70,38 +80,25 @@ class SqliteStore:
                     return
             with self._connections.writing() as connection:
                 for piece in pieces:
-                    fields = [*piece.numbers, *piece.texts]
-                    self._catalog.extend(connection, piece.measurement, fields, piece.tags)
+                    self._catalog.extend(connection, piece.points.measurement, piece.columns, piece.keys)
 
-    def _knows(self, connection: sqlite3.Connection, piece: Prepared) -> bool:
-        placed = self._catalog.layout(connection).get(piece.measurement, {})
-        ids = self._catalog.series(connection, piece.measurement).ids
-        return (
-            all(name in placed for name in piece.numbers)
-            and all(name in placed for name in piece.texts)
-            and all(tags_key(tags) in ids for tags in piece.tags)
-        )
+    def _knows(self, connection: sqlite3.Connection, piece: _Piece) -> bool:
+        placed = self._catalog.layout(connection).get(piece.points.measurement, {})
+        ids = self._catalog.series(connection, piece.points.measurement).ids
+        return placed.keys() >= piece.columns.keys() and all(key in ids for key in piece.keys)
 
-    def _insert(self, connection: sqlite3.Connection, piece: Prepared) -> None:
-        placed = self._catalog.layout(connection)[piece.measurement]
-        ids = self._catalog.series(connection, piece.measurement).ids
-        series = np.array([ids[tags_key(tags)] for tags in piece.tags], dtype=np.int64)[piece.series]
+    def _insert(self, connection: sqlite3.Connection, piece: _Piece) -> None:
+        points = piece.points
+        placed = self._catalog.layout(connection)[points.measurement]
+        ids = self._catalog.series(connection, points.measurement).ids
+        series = np.array([ids[key] for key in piece.keys], dtype=np.int64)[points.series]
         by_part: dict[str, list[str]] = {}
-        for name in [*piece.numbers, *piece.texts]:
+        for name in piece.columns:
             by_part.setdefault(placed[name], []).append(name)
         for part, fields in by_part.items():
-            present = np.zeros(len(piece), dtype=np.bool_)
-            for name in fields:
-                if name in piece.numbers:
-                    present |= ~np.isnan(piece.numbers[name])
-                else:
-                    present |= np.array([value is not None for value in piece.texts[name]], dtype=np.bool_)
-            columns = [
-                series,
-                piece.time,
-                *(piece.numbers.get(name, piece.texts.get(name)) for name in fields),
-            ]
-            rows = zip(*(column[present].tolist() for column in columns if column is not None), strict=True)
+            columns = [piece.columns[name] for name in fields]
+            present = ~np.logical_and.reduce([is_absent(column) for column in columns])
+            rows = zip(*(column[present].tolist() for column in (series, points.time, *columns)), strict=True)
             connection.executemany(_upsert(part, fields), rows)
 
     def query(self, query: SeriesQuery) -> list[Series]:
@@ -218,10 +215,12 @@ def _width(piece: Prepared) -> int:
     return len(piece.numbers) + len(piece.texts) + 2
 
 
-def _pieces(prepared: Prepared) -> Iterator[Prepared]:
+def _pieces(prepared: Prepared) -> Iterator[_Piece]:
     rows = max(1, TRANSACTION_VALUES // _width(prepared))
+    keys = [tags_key(tags) for tags in prepared.tags]
     for start in range(0, len(prepared), rows):
-        yield prepared if len(prepared) <= rows else prepared.rows(start, start + rows)
+        points = prepared if len(prepared) <= rows else prepared.rows(start, start + rows)
+        yield _Piece(points, {**points.numbers, **points.texts}, keys)
 
 
 def _upsert(part: str, fields: list[str]) -> str:

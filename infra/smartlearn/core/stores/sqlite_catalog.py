@@ -7,13 +7,14 @@ table however many fields the measurement has, and their number has no limit.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TypeAlias
+
+import orjson
 
 from smartlearn.core.stores.base import is_text_field
 
@@ -42,7 +43,7 @@ def quoted(name: str) -> str:
 
 def tags_key(tags: Mapping[str, str]) -> str:
     """The canonical text of tags."""
-    return json.dumps(dict(sorted(tags.items())), ensure_ascii=False, separators=(",", ":"))
+    return orjson.dumps(tags, option=orjson.OPT_SORT_KEYS).decode()
 
 
 class Catalog:
@@ -83,7 +84,7 @@ class Catalog:
             )
             for number, key in newer:
                 index.ids[key] = number
-                index.tags[number] = json.loads(key)
+                index.tags[number] = orjson.loads(key)
                 index.newest = number
             return index
 
@@ -92,12 +93,12 @@ class Catalog:
         connection: sqlite3.Connection,
         measurement: str,
         fields: Iterable[str],
-        tags: Iterable[Mapping[str, str]],
+        keys: Iterable[str],
     ) -> None:
-        """Make room for fields and series, where there is none yet."""
+        """Make room for fields and series (by their `tags_key`), where there is none yet."""
         connection.executemany(
             "INSERT OR IGNORE INTO _series (measurement, tags) VALUES (?, ?)",
-            [(measurement, tags_key(each)) for each in tags],
+            [(measurement, key) for key in keys],
         )
         placed = dict(connection.execute("SELECT field, part FROM _fields WHERE measurement = ?", (measurement,)))
         sizes = Counter((part, is_text_field(name)) for name, part in placed.items())
