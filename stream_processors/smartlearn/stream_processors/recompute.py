@@ -14,6 +14,8 @@ from typing import Final
 import orjson
 
 from smartlearn.core.errors import InvalidMessage
+from smartlearn.core.schemas import LAST_TIME_US
+from smartlearn.core.text_columns import label_fault
 from smartlearn.stream_processors.records import Outgoing, Record
 
 RECOMPUTE: Final = "smartlearn-recompute"
@@ -55,6 +57,8 @@ def parse_recompute(value: bytes) -> tuple[str, list[int]]:
         owner, places = message["owner"], message["places"]
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise InvalidMessage("a recompute message needs an owner and places") from error
-    if not isinstance(owner, str) or not isinstance(places, list) or not all(type(at) is int for at in places):
-        raise InvalidMessage("a recompute message needs a text as owner and whole numbers as places")
+    if label_fault(owner) or not isinstance(places, list) or not places:
+        raise InvalidMessage("a recompute message needs a label as owner and a list of places")
+    if not all(type(at) is int and 0 <= at < LAST_TIME_US for at in places):
+        raise InvalidMessage("the places of a recompute message must be whole numbers from 0, before the last time")
     return owner, places

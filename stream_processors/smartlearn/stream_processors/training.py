@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from smartlearn.core.batch import Int64Array
+from smartlearn.core.identity import exact_time
 from smartlearn.core.stores.base import MetricStore, Points, SeriesQuery, is_text_field
 from smartlearn.stream_processors.domain.steps import (
     LEVELS,
@@ -30,7 +31,7 @@ from smartlearn.stream_processors.lane import Arrival
 RAW: Final = "training"
 _KEYS: Final = frozenset({"step", "epoch", "at"})
 _FINEST: Final = LEVELS[0]
-_NEVER: Final = 1 << 62
+_NOTHING: Final[Int64Array] = np.zeros(0, np.int64)
 
 
 class StepDeriver:
@@ -39,7 +40,6 @@ class StepDeriver:
     def __init__(self, store: MetricStore) -> None:
         self._store = store
         self._touched: dict[str, list[Int64Array]] = {}
-        self._earliest: dict[str, int] = {}
         self._anchors: dict[str, int] = {}
         self._runs: dict[str, int] = {}
         self._written: dict[tuple[int, str], list[int]] = {}
@@ -50,7 +50,7 @@ class StepDeriver:
     def close(self, partition: int) -> None:
         """See `Deriver.close`."""
         for run in [run for run, number in self._runs.items() if number == partition]:
-            for known in (self._runs, self._touched, self._earliest, self._anchors):
+            for known in (self._runs, self._touched, self._anchors):
                 known.pop(run, None)
 
     def oldest_open(self, partition: int) -> int | None:
@@ -64,14 +64,11 @@ class StepDeriver:
             self._runs[batch.key] = arrival.partition
             numbers = np.unique(batch.numbers["step"].astype(np.int64) // _FINEST)
             self._touched.setdefault(batch.key, []).append(numbers)
-            first = int(batch.timestamp.min())
-            self._earliest[batch.key] = min(first, self._earliest.get(batch.key, first))
 
     def recompute(self, partition: int, owner: str, places: Sequence[int], offset: int) -> None:
         """See `Deriver.recompute`: places are numbers of the finest buckets."""
         self._runs[owner] = partition
         self._touched.setdefault(owner, []).append(np.array(places, np.int64))
-        self._earliest.setdefault(owner, _NEVER)
 
     def written(self) -> dict[tuple[int, str], list[int]]:
         """See `Deriver.written`."""
@@ -84,27 +81,30 @@ class StepDeriver:
             buckets = np.unique(np.concatenate(self._touched[run]))
             self._written[self._runs[run], run] = buckets.tolist()
             self._store.write(self._points(run, buckets))
-            del self._touched[run], self._earliest[run]
+            del self._touched[run]
 
     def _points(self, run: str, numbers: Int64Array) -> list[Points]:
-        anchor = self._anchor(run)
-        level = self._from_raw(run, numbers)
+        level, times = self._from_raw(run, numbers)
+        if not len(level.bucket):
+            return []
+        anchor = self._anchor(run, times)
         points = [step_points(run, anchor, level)]
         for finer, coarser in pairwise(LEVELS):
             level = self._coarser(run, level, finer, coarser)
             points.append(step_points(run, anchor, level))
         return points
 
-    def _anchor(self, run: str) -> int:
+    def _anchor(self, run: str, times: Int64Array) -> int:
         if run not in self._anchors:
             where = {"run": run, "level": str(_FINEST)}
             stored = self._store.query(SeriesQuery(TRAINING_STEPS, fields=("anchor",), where=where, limit=1))
-            self._anchors[run] = anchor_of(stored, np.array([self._earliest[run]], np.int64))
+            self._anchors[run] = anchor_of(stored, times)
         return self._anchors[run]
 
-    def _from_raw(self, run: str, numbers: Int64Array) -> StepBuckets:
-        """The finest buckets, from the stored rows of the run."""
-        parts = []
+    def _from_raw(self, run: str, numbers: Int64Array) -> tuple[StepBuckets, Int64Array]:
+        """The finest buckets, from the stored rows of the run, and the rows' event times, µs."""
+        parts = [bucket_steps(_NOTHING, _NOTHING, {})]
+        times = [_NOTHING]
         for low, high in _ranges(numbers):
             between = {"step": (float(low * _FINEST), float(high * _FINEST))}
             for series in self._store.query(SeriesQuery(RAW, where={"run": run}, between=between)):
@@ -117,7 +117,10 @@ class StepDeriver:
                 wanted = np.isin(steps // _FINEST, numbers)
                 columns = {name: column[wanted] for name, column in columns.items()}
                 parts.append(bucket_steps(steps[wanted], series.time[wanted], columns))
-        return merge_buckets(parts)
+                times.append(
+                    exact_time(series.time, series.fields.get("at", np.full(len(series), np.nan)).astype(float))
+                )
+        return merge_buckets(parts), np.concatenate(times)
 
     def _coarser(self, run: str, changed: StepBuckets, finer: int, coarser: int) -> StepBuckets:
         """The coarser buckets over changed finer ones: these, and their stored neighbours."""

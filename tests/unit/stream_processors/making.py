@@ -50,16 +50,27 @@ def performance(
 
 
 def training(run: str, steps: Sequence[int], loss: Sequence[float] | float = 1.0, *, seq: int = 0) -> Batch:
-    """Steps of a run, one a second."""
+    """Steps of a run, one a millisecond; a loss may be NaN or infinite."""
     rows = len(steps)
+    losses = np.broadcast_to(np.asarray(loss, np.float64), rows)
+    codes = np.select([np.isnan(losses), losses == np.inf, losses == -np.inf], [1, 2, 3], 0).astype(np.int8)
     numbers = {
         "epoch": np.ones(rows),
         "step": np.array(steps, np.float64),
-        "training_loss": np.broadcast_to(np.asarray(loss, np.float64), rows).copy(),
+        "training_loss": np.where(codes, np.nan, losses),
         "learning_rate": np.full(rows, 1e-4),
     }
-    texts = {"run": run, "node": "node-a"}
-    return Batch(Kind.TRAINING, "node-a", run, at(*steps), numbers, texts, boot="boot", seq=seq)
+    return Batch(
+        Kind.TRAINING,
+        "node-a",
+        run,
+        at(*(step / 1000 for step in steps)),
+        numbers,
+        {"run": run, "node": "node-a"},
+        {"training_loss": codes} if codes.any() else {},
+        boot="boot",
+        seq=seq,
+    )
 
 
 def interactions(
