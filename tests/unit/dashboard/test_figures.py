@@ -187,6 +187,17 @@ def test_a_long_name_loses_its_middle() -> None:
     assert style.shorten("node-1") == "node-1"
 
 
+def test_names_lose_the_words_that_all_begin_with_and_stay_different() -> None:
+    assert style.labels(["demo-tutor-lora-20261125", "demo-essay-grader-20261124"]) == {
+        "demo-tutor-lora-20261125": "tutor-lora-20…",
+        "demo-essay-grader-20261124": "essay-grader-…",
+    }
+    assert list(style.labels(["run-of-2026-11-24-a", "run-of-2026-11-24-b"]).values()) == ["a", "b"]
+    assert list(style.labels(["vm", "demo-a"]).values()) == ["vm", "demo-a"]
+    alike = style.labels(["experiment_number_one_a", "another_number_one_ab"], 8)
+    assert len(set(alike.values())) == 2
+
+
 def test_an_accuracy_of_zero_is_drawn() -> None:
     rows = [
         {"timestamp": at(i), "epoch": 1, "step": i, "training_loss": 1.0, "learning_rate": 0.1, "accuracy": 0.0}

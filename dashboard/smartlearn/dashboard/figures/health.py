@@ -33,7 +33,7 @@ def components(found: Sequence[NodeHealth], settings: Settings, height: int = st
     fig = style.figure(height)
     fig.add_heatmap(
         x=["<b>Score</b>", *heads],
-        y=[style.shorten(one.node) for one in shown],
+        y=list(style.labels([one.node for one in shown]).values()),
         z=values,
         zmin=0,
         zmax=100,
@@ -84,7 +84,8 @@ def score_lines(
         style.level(fig, WARNING_FROM, "critical", f"below {WARNING_FROM:.0f}"),
     ]
     if 1 < len(drawn) <= 5:
-        labels += [style.Label(line.name, float(line.mean[-1]), looks[line.name][0]) for line in drawn]
+        words = style.labels([line.name for line in drawn])
+        labels += [style.Label(words[line.name], float(line.mean[-1]), looks[line.name][0]) for line in drawn]
     elif len(drawn) > 5:
         style.legend(fig)
     style.gutter(fig, labels, 0, 100)
@@ -97,7 +98,8 @@ def memory_efficiency(found: Sequence[Efficiency], settings: Settings, height: i
     if not shown:
         return style.nothing("memory usage", height)
     fig = style.figure(height)
-    names = [style.shorten(one.node) for one in shown]
+    words = style.labels([one.node for one in shown])
+    names = [words[one.node] for one in shown]
     for one, name in zip(shown, names, strict=True):
         color = theme.metric_color(one.metric, settings)
         fig.add_scatter(
@@ -123,6 +125,7 @@ def memory_efficiency(found: Sequence[Efficiency], settings: Settings, height: i
         style.upright(fig, rule.warning, "warning", rule.unit)
         style.upright(fig, rule.critical, "critical", rule.unit)
     fig.update_layout(hovermode="closest", margin={**style.MARGIN, "r": 52, "t": 24})
+    fig.update_xaxes(title={"text": "in use: ● mean, ┃ peak", "standoff": 4})
     fig.update_xaxes(range=[0, 102], dtick=25, ticksuffix="%", showgrid=True)
     fig.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
     return fig

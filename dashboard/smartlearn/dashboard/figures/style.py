@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Final
 
 import numpy as np
@@ -166,10 +168,10 @@ def gutter(fig: go.Figure, labels: Sequence[Label], low: float, high: float) -> 
     places = spread([label.value for label in labels], _LABEL_GAP * ((high - low) or 1.0), low, high)
     for label, place in zip(labels, places, strict=True):
         fig.add_annotation(
-            text=shorten(label.text), xref="x domain", x=1, xanchor="left", xshift=6, yref="y", y=place,
+            text=label.text, xref="x domain", x=1, xanchor="left", xshift=6, yref="y", y=place,
             yanchor="middle", showarrow=False, font={"size": 11, "color": label.color}, align="left",
         )  # fmt: skip
-    longest = max(len(shorten(label.text)) for label in labels)
+    longest = max(len(label.text) for label in labels)
     fig.update_layout(margin={**fig.layout.margin.to_plotly_json(), "r": 14 + 7 * longest})
 
 
@@ -209,6 +211,27 @@ def shorten(name: str, length: int = _LABEL_LENGTH) -> str:
         return name
     head = (length - 1) // 2
     return f"{name[:head]}…{name[len(name) - (length - 1 - head) :]}"
+
+
+def labels(names: Sequence[str], length: int = _LABEL_LENGTH) -> dict[str, str]:
+    """Names that fit beside a figure and differ: without the words that all begin with, then without their ends.
+
+    Args:
+        names: as the data has them.
+        length: the most characters of a label.
+    """
+    if all(len(name) <= length for name in names):
+        return {name: name for name in names}
+    start = _common_words(names) if len(set(names)) > 1 else 0
+    cut = {name: name[start:] if len(name[start:]) <= length else f"{name[start:][: length - 1]}…" for name in names}
+    return cut if len(set(cut.values())) == len(set(names)) else {name: shorten(name[start:], length) for name in names}
+
+
+def _common_words(names: Sequence[str]) -> int:
+    """How many characters the words have that all names begin with."""
+    words = [re.split(r"(?<=[-_./ ])", name)[:-1] for name in names]
+    same = takewhile(lambda column: len(set(column)) == 1, zip(*words, strict=False))
+    return sum(len(column[0]) for column in same)
 
 
 def readable(name: str) -> str:

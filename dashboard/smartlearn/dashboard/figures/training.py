@@ -19,7 +19,8 @@ from smartlearn.dashboard.queries import Best, Curve, Run
 LOSSES: Final = ("training_loss", "validation_loss")
 _LOG_FROM = 50.0
 _DIRECT = 5
-_BAR = 14
+_BAR = 12
+_MOST = 5
 _AROUND = 44
 
 
@@ -40,6 +41,7 @@ def loss(
     fig = style.figure(height)
     colors = run_colors(curves)
     single = len(curves) == 1
+    names = style.labels(list(curves))
     labels: list[style.Label] = []
     for run, metrics in curves.items():
         for name, width, opacity in (("training_loss", 1.3, 0.55), ("validation_loss", 2.0, 1.0)):
@@ -50,7 +52,8 @@ def loss(
             word = metric(name).title
             _draw(fig, curve, word if single else f"{run} · {word.lower()}", color, width, 1.0 if single else opacity)
             if single or name == "validation_loss" or not len(metrics.get("validation_loss", ())):
-                labels.append(style.Label(word.removesuffix(" loss") if single else run, float(curve.value[-1]), color))
+                text = word.removesuffix(" loss") if single else names[run]
+                labels.append(style.Label(text, float(curve.value[-1]), color))
     low, high = _loss_axis(fig, drawn)
     for best in bests:
         color = theme.metric_color("validation_loss", settings) if single else colors[best.run]
@@ -82,7 +85,8 @@ def over_steps(curves: Mapping[str, Curve], settings: Settings, height: int = st
     if len(drawn) > _DIRECT:
         style.legend(fig)
     elif len(curves) > 1:
-        labels = [style.Label(run, float(curve.value[-1]), colors[run]) for run, curve in drawn.items()]
+        names = style.labels(list(drawn))
+        labels = [style.Label(names[run], float(curve.value[-1]), colors[run]) for run, curve in drawn.items()]
         style.gutter(fig, labels, low, high)
     if name == "overfitting_gap":
         fig.update_yaxes(zeroline=True, zerolinecolor=theme.GREY, zerolinewidth=1)
@@ -91,34 +95,36 @@ def over_steps(curves: Mapping[str, Curve], settings: Settings, height: int = st
 
 
 def progress(runs: Sequence[Run], settings: Settings, height: int = style.HEIGHT) -> go.Figure:
-    """How far each run is: a bar of its planned steps, its rate and the time that is left."""
+    """How far each run is: its name, a bar of its planned steps, its rate and the time that is left."""
     if not runs:
         return style.nothing("training run", height)
-    shown = list(runs[:8])
-    names = [style.shorten(run.run) for run in shown]
-    fig = style.figure(height)
-    planned = [1.0 if run.total_steps else 0.0 for run in shown]
-    share = [run.progress if run.total_steps else 0.0 for run in shown]
+    shown = list(runs[:_MOST])
+    fig = style.figure(height, margin={**style.MARGIN, "r": 24})
+    rows = list(range(len(shown)))
     color = theme.metric_color("training_loss", settings)
     row = (height - _AROUND) / len(shown)
-    bar = min(_BAR, 0.4 * row)
-    track = {"orientation": "h", "y": names, "offsetgroup": "progress"}
-    fig.add_bar(x=planned, marker={"color": theme.faded(color, 0.12)}, hoverinfo="skip", **track)
+    bar = min(_BAR, 0.25 * row)
+    track = {"orientation": "h", "y": rows, "offsetgroup": "progress"}
+    planned = [1.0 if run.total_steps else 0.0 for run in shown]
+    share = [run.progress if run.total_steps else 0.0 for run in shown]
+    fig.add_bar(x=planned, marker={"color": theme.faded(color, 0.15)}, hoverinfo="skip", **track)
     fig.add_bar(
         x=share,
         marker={"color": color, "cornerradius": 3},
-        customdata=[[run.run, progress_words(run)] for run in shown],
-        hovertemplate="<b>%{customdata[0]}</b><br>%{customdata[1]}<extra></extra>",
+        customdata=[run.run for run in shown],
+        text=[progress_words(run) for run in shown],
+        textposition="none",
+        hovertemplate="<b>%{customdata}</b><br>%{text}<extra></extra>",
         **track,
     )
-    for run, name in zip(shown, names, strict=True):
-        fig.add_annotation(
-            text=progress_words(run), xref="x domain", x=0, xanchor="left", yref="y", y=name, yshift=-bar / 2 - 9,
-            showarrow=False, font={"size": 11, "color": theme.GREY},
-        )  # fmt: skip
-    fig.update_layout(barmode="overlay", hovermode="closest", bargap=1 - bar / row, margin={**style.MARGIN, "r": 24})
+    for place, run in zip(rows, shown, strict=True):
+        above = {"text": style.shorten(run.run, 40), "yshift": bar / 2 + 9, "font": {"size": 12}}
+        below = {"text": progress_words(run), "yshift": -bar / 2 - 9, "font": {"size": 11, "color": theme.GREY}}
+        for line in (above, below):
+            fig.add_annotation(xref="x domain", x=0, xanchor="left", yref="y", y=place, showarrow=False, **line)
+    fig.update_layout(barmode="overlay", hovermode="closest", bargap=1 - bar / row)
     fig.update_xaxes(range=[0, 1], tickformat=".0%", dtick=0.25)
-    fig.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
+    fig.update_yaxes(range=[len(shown) - 0.5, -0.5], visible=False)
     if len(runs) > len(shown):
         style.corner(fig, f"the {len(shown)} newest of {len(runs)} runs")
     return fig

@@ -58,7 +58,8 @@ def lines(
     low, high = _value_axis(fig, what, drawn, with_range=few)
     labels = style.levels(fig, rule_of(found.metric, settings), high)
     if few:
-        labels += [style.Label(line.name, float(line.mean[-1]), looks[line.name][0]) for line in drawn]
+        words = style.labels([line.name for line in drawn])
+        labels += [style.Label(words[line.name], float(line.mean[-1]), looks[line.name][0]) for line in drawn]
     else:
         style.legend(fig)
     style.gutter(fig, labels, low, high)

@@ -224,7 +224,6 @@ PAGE: Final = Page(
             "ai-memory",
             "Memory efficiency",
             efficiency,
-            unit="mean ÷ peak",
             span=4,
             choice=MEMORY,
             help="How much of the memory that a node had to have (its peak) was in use on average (the dot).",

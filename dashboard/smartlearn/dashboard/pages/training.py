@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from smartlearn.dashboard import queries, theme
 from smartlearn.dashboard.figures import training
-from smartlearn.dashboard.format import NOTHING, number, span, split_unit, with_unit
+from smartlearn.dashboard.format import NOTHING, ago, number, span, split_unit, with_unit
 from smartlearn.dashboard.panels import Chart, Column, Context, Page, Stat, Table
 from smartlearn.dashboard.theme import Status
 from smartlearn.dashboard.view import View
@@ -99,15 +99,13 @@ def run_rows(context: Context, view: View) -> list[dict[str, Any]]:
                 "state": run.state,
                 "progress": None if math.isnan(run.progress) else 100 * run.progress,
                 "step": f"{run.step:,}",
-                "epoch": run.epoch,
                 "training_loss": _known(run.training_loss),
-                "validation_loss": _known(run.validation_loss),
                 "best": best.value if best else None,
                 "best_step": f"{best.step:,}" if best else None,
                 "accuracy": _known(run.accuracy),
                 "rate": training.rate(run.rate),
                 "left": span(run.left_s),
-                "updated": run.updated,
+                "age": ago((view.now - run.updated) / queries.SECOND),
             }
         )
     return rows
@@ -138,8 +136,7 @@ def _loss(context: Context, run: queries.Run, curve: queries.Curve) -> Stat:
     return Stat(
         "Training loss",
         value,
-        change=f"from {number(start)}" if math.isfinite(start) else "",
-        note=f"step {run.step:,}",
+        note=f"step {run.step:,}" + (f", from {number(start)}" if math.isfinite(start) else ""),
         spark=_spark(curve),
         color=theme.metric_color("training_loss", context.settings),
         hint=f"{run.run}, newest step",
@@ -151,12 +148,11 @@ def _best(context: Context, found: dict[str, queries.Curve]) -> Stat:
     if best is None:
         return Stat("Best validation loss", NOTHING, note="no validation reported")
     gap = queries.gap(found["training_loss"], found["validation_loss"])
-    now = f"gap now {number(float(gap.value[-1]))}" if len(gap) else ""
+    now = f", gap now {number(float(gap.value[-1]))}" if len(gap) else ""
     return Stat(
         "Best validation loss",
         number(best.value),
-        change=now,
-        note=f"at step {best.step:,}",
+        note=f"at step {best.step:,}{now}",
         spark=_spark(found["validation_loss"]),
         color=theme.metric_color("validation_loss", context.settings),
         hint=best.run,
@@ -230,20 +226,18 @@ PAGE: Final = Page(
             "training-runs",
             "Runs",
             (
-                Column("run", "Run", "link", 170),
-                Column("state", "State", "text", 85),
+                Column("run", "Run", "link", 220),
+                Column("node", "Node", "text", 110),
+                Column("state", "State", "text", 80),
                 Column("progress", "Progress (%)", "bar", 120),
-                Column("step", "Step", "text", 80),
-                Column("training_loss", "Training loss", "number", 110),
-                Column("best", "Best validation", "number", 125),
-                Column("best_step", "at step", "text", 80),
-                Column("accuracy", "Accuracy", "percent", 95),
-                Column("rate", "Speed", "text", 110),
-                Column("left", "Time left", "text", 95),
-                Column("validation_loss", "Validation now", "number", 120),
-                Column("epoch", "Epoch", "number", 75),
-                Column("node", "Node", "text", 120),
-                Column("updated", "Newest step", "time", 180),
+                Column("step", "Step", "text", 70),
+                Column("training_loss", "Training loss", "number", 90),
+                Column("best", "Best validation", "number", 95),
+                Column("best_step", "at step", "text", 70),
+                Column("accuracy", "Accuracy", "percent", 85),
+                Column("rate", "Speed", "text", 120),
+                Column("left", "Time left", "text", 105),
+                Column("age", "Newest step", "text", 105),
             ),
             run_rows,
             empty="No training run in this time range. Choose a longer one, or run smartlearn demo.",
