@@ -35,7 +35,12 @@ class _Hour:
         self.minutes[minute] = merge(self.within(minute))
 
     def within(self, minute: int) -> list[Summary]:
-        return [summary for start, summary in self.panes.items() if minute <= start < minute + _MINUTE]
+        """The panes of a minute in time order: a sum of floats depends on the order."""
+        return [self.panes[start] for start in sorted(self.panes) if minute <= start < minute + _MINUTE]
+
+    def by_minute(self) -> list[Summary]:
+        """The merge of each minute, in time order."""
+        return [self.minutes[minute] for minute in sorted(self.minutes)]
 
 
 class Fleet:
@@ -79,13 +84,13 @@ class Fleet:
             self._newest = max(self._newest, start)
             shards: dict[int, dict[str, list[Summary]]] = {}
             for node, value in stored.items():
-                shards.setdefault(shard_of(node), {})[node] = list(value.values())
+                shards.setdefault(shard_of(node), {})[node] = [value[series] for series in sorted(value)]
             self._panes[start] = shards
         touched = set()
         for emission in emissions:
             shard = shard_of(emission.owner)
             nodes = self._panes[emission.start].setdefault(shard, {})
-            nodes[emission.owner] = list(emission.value.values())
+            nodes[emission.owner] = [emission.value[series] for series in sorted(emission.value)]
             touched.add((shard, emission.start))
         return sorted(touched, key=lambda change: change[1])
 
@@ -108,7 +113,8 @@ class Fleet:
         tiers: dict[tuple[str, int, int], _Hour] = {}
         for shard, start in touched:
             series = (("shard", str(shard)),)
-            parts = [part for node in self._panes[start][shard].values() for part in node]
+            nodes = self._panes[start][shard]
+            parts = [part for node in sorted(nodes) for part in nodes[node]]
             summary = merge(parts)
             yield Row(PANE, False, series, start, [summary])
             window = tier_start(start, _HOUR)
@@ -117,5 +123,5 @@ class Fleet:
             tiers["1m", shard, tier_start(start, _MINUTE)] = hour
             tiers["1h", shard, window] = hour
         for (name, shard, window), hour in tiers.items():
-            parts = [hour.minutes[window]] if name == "1m" else list(hour.minutes.values())
+            parts = [hour.minutes[window]] if name == "1m" else hour.by_minute()
             yield Row(name, False, (("shard", str(shard)),), window, parts)
