@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CODE := infra/smartlearn producers/smartlearn stream_processors/smartlearn dashboard/smartlearn
 
 .DEFAULT_GOAL := help
-.PHONY: help run install install-dev test test-fast lint format bench screenshots schemas constraints clean
+.PHONY: help run install install-dev test test-fast lint format bench screenshots schemas constraints env clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ schemas: install-dev ## write docs/schemas from the models
 constraints: install-dev ## pin what is installed now
 	@{ echo "# Every package of the extras [dev] at the version the tests ran with. 'make constraints' writes this."; \
 	   $(BIN)/python -m pip freeze --exclude-editable --exclude pip --exclude setuptools | grep -v '@ file' ; } > constraints.txt
+
+env: ## write the .env that docker-compose.yml needs, once
+	@sh infra/deploy/docker/make-env
 
 clean: ## remove the environment and the local stack's data
 	rm -rf $(VENV) .smartlearn artifacts

@@ -72,7 +72,23 @@ class InfluxSettings(_Section):
     org: str = "smartlearn"
     prefix: str = "smartlearn"
     token: SecretStr | None = None
+    token_file: Path | None = Field(None, description="the file that holds the token, where `token` is unset")
     timeout_s: float = Field(10.0, gt=0)
+
+    @model_validator(mode="after")
+    def _read_token(self) -> InfluxSettings:
+        if self.token is None and self.token_file is not None:
+            try:
+                token = self.token_file.read_text().strip()
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "it is not text"
+                raise ValueError(
+                    f"names {self.token_file} as its token_file, which cannot be read: {reason}"
+                ) from error
+            if not token:
+                raise ValueError(f"names {self.token_file} as its token_file, which is empty")
+            self.token = SecretStr(token)
+        return self
 
 
 class RetentionSettings(_Section):

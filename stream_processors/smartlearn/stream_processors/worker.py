@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from typing import Any, cast
@@ -101,6 +102,9 @@ def main() -> None:
     """The entry point: settings from the environment, one sentence on stderr when it cannot work."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        run(with_stack(load_settings()), os.environ.get("SMARTLEARN_WORKER_NAME", f"worker-{os.getpid()}"))
+        run(
+            with_stack(load_settings()),
+            os.environ.get("SMARTLEARN_WORKER_NAME") or f"{socket.gethostname()}-{os.getpid()}",
+        )
     except SmartLearnError as error:
         sys.exit(f"smartlearn worker: {error}")
