@@ -15,6 +15,7 @@ from smartlearn.core.settings import Settings
 from smartlearn.core.stack import StackRecord
 from smartlearn.core.stores import open_store
 from smartlearn.core.topics import verify_topics
+from smartlearn.ops.health import unhealthy
 from smartlearn.ops.http import get
 from smartlearn.ops.live import Heartbeat, newest_heartbeats
 from smartlearn.ops.state import HEALTH_TIMEOUT_S, HEARTBEAT_WAIT_S
@@ -182,9 +183,7 @@ def _dead_letters(beats: Mapping[str, Heartbeat]) -> Finding:
 
 
 def _dashboard(record: StackRecord) -> Finding:
-    answer = get(f"{record.dashboard}/health", HEALTH_TIMEOUT_S)
-    if answer is None:
-        return Finding("dashboard", "failed", f"does not answer at {record.dashboard}", "see logs/dashboard.log")
-    if answer.status != 200:
-        return Finding("dashboard", "failed", f"{record.dashboard} says that the stack is not well", "see above")
+    problem = unhealthy(get(f"{record.dashboard}/health", HEALTH_TIMEOUT_S))
+    if problem is not None:
+        return Finding("dashboard", "failed", f"{record.dashboard}: {problem}", "see above, and the logs")
     return Finding("dashboard", "ok", f"answers at {record.dashboard}")

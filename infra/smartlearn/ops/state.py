@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -12,7 +11,9 @@ from smartlearn.core.errors import SettingsError
 from smartlearn.core.settings import Settings
 from smartlearn.core.stack import Component, StackRecord
 from smartlearn.core.topics import KIND_OF
+from smartlearn.ops.health import unhealthy
 from smartlearn.ops.http import get
+from smartlearn.ops.lag import uncommitted
 from smartlearn.ops.live import Heartbeat, newest_heartbeats
 
 HEARTBEAT_WAIT_S = 2.5
@@ -31,8 +32,8 @@ class StackState(BaseModel):
         running: whether a supervised stack runs on the data directory.
         components: the supervised processes.
         endpoints: how to reach the broker, the store and the dashboard.
-        lag: topic → messages that the workers have not read.
-        counts: what → how many, over all topics; None is not known.
+        lag: topic → messages that the workers have not read; without a worker, have not committed.
+        counts: what → how many, over all topics, as the workers that answer tell.
         topics: topic → what → how many.
         problems: what is wrong, one sentence each.
     """
@@ -55,8 +56,8 @@ def stack_state(settings: Settings, record: StackRecord | None) -> StackState:
         running=record is not None,
         components=components,
         endpoints=_endpoints(settings, record),
-        lag=_sum_lag(beats) if beats else {},
-        counts={name: sum(counts.get(name, 0) for counts in topics.values()) for name in LEDGER} if beats else {},
+        lag=_lag(settings, beats),
+        counts={name: sum(counts.get(name, 0) for counts in topics.values()) for name in LEDGER},
         topics=topics,
         problems=_problems(settings, record, components, beats),
     )
@@ -112,7 +113,9 @@ def _sum_counts(beats: Mapping[str, Heartbeat]) -> dict[str, dict[str, int]]:
     return total
 
 
-def _sum_lag(beats: Mapping[str, Heartbeat]) -> dict[str, int]:
+def _lag(settings: Settings, beats: Mapping[str, Heartbeat]) -> dict[str, int]:
+    if not beats:
+        return {} if settings.kafka.bootstrap_servers is None else uncommitted(settings.kafka, HEARTBEAT_WAIT_S)
     total = dict.fromkeys(KIND_OF, 0)
     for beat in beats.values():
         for topic, lag in beat.lag.items():
@@ -141,23 +144,5 @@ def _problems(
 
 
 def _unhealthy(record: StackRecord) -> list[str]:
-    answer = get(f"{record.dashboard}/health", HEALTH_TIMEOUT_S)
-    if answer is None:
-        return [f"the dashboard does not answer at {record.dashboard}"]
-    if answer.status == 200:
-        return []
-    parts: Any = answer.body.get("components", {}) if isinstance(answer.body, dict) else {}
-    return [f"the dashboard says: {_said(parts)}"]
-
-
-def _said(parts: Any) -> str:
-    """The components that are not well, as the dashboard's health tells them."""
-    if not isinstance(parts, dict):
-        return "something is down"
-    named = {
-        **{name: part for name, part in parts.items() if name != "workers"},
-        **(parts["workers"] if isinstance(parts.get("workers"), dict) else {}),
-    }
-    states = {name: part.get("state") if isinstance(part, dict) else part for name, part in named.items()}
-    bad = [f"{name} {state}" for name, state in states.items() if state not in ("ok", "running", "up")]
-    return ", ".join(bad) or "something is down"
+    problem = unhealthy(get(f"{record.dashboard}/health", HEALTH_TIMEOUT_S))
+    return [f"{problem} ({record.dashboard}/health)"] if problem is not None else []

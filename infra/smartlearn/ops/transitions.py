@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import orjson
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, TopicPartition
 
 from smartlearn.core.errors import BrokerUnavailable
 from smartlearn.core.settings import KafkaSettings
@@ -41,7 +41,8 @@ def follow_transitions(kafka: KafkaSettings, *, from_beginning: bool) -> Iterato
         BrokerUnavailable: no broker answers, or it has no alert topic.
     """
     consumer = Consumer(
-        client_config(kafka) | {"group.id": "smartlearn-cli", "enable.auto.commit": False, "log_level": 0}
+        client_config(kafka)
+        | {"group.id": "smartlearn-cli", "enable.auto.commit": False, "log_level": 0, "auto.offset.reset": "earliest"}
     )
     try:
         for partition in _partitions(consumer, kafka):
@@ -53,9 +54,10 @@ def follow_transitions(kafka: KafkaSettings, *, from_beginning: bool) -> Iterato
                 continue
             error = message.error()
             if error is not None:
-                if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
-                    continue
-                raise BrokerUnavailable(f"the alert topic cannot be read: {error.str()}")
+                # Everything else passes: a broker that restarts is found again.
+                if error.fatal():
+                    raise BrokerUnavailable(f"the alert topic cannot be read: {error.str()}")
+                continue
             alert = orjson.loads(message.value() or b"{}")
             yield {name: alert.get(name) for name in COLUMNS}
     finally:
@@ -63,8 +65,6 @@ def follow_transitions(kafka: KafkaSettings, *, from_beginning: bool) -> Iterato
 
 
 def _partitions(consumer: Consumer, kafka: KafkaSettings) -> list[int]:
-    from confluent_kafka import KafkaException
-
     try:
         topic = consumer.list_topics(ALERTS, timeout=REQUEST_TIMEOUT_S).topics[ALERTS]
     except KafkaException as error:

@@ -99,7 +99,7 @@ def test_a_program_that_always_dies_is_started_for_ever_with_growing_waits(tmp_p
 
 @pytest.mark.parametrize(
     ("previous", "lived", "wait"),
-    [(None, 0, 0.5), (0.5, 1, 1.0), (16.0, 29.9, 30.0), (30.0, 1, 30.0), (30.0, 30.0, 0.5)],
+    [(None, 0, 0.2), (0.2, 1, 0.4), (16.0, 29.9, 30.0), (30.0, 1, 30.0), (30.0, 30.0, 0.2)],
 )
 def test_waits_double_up_to_the_ceiling_and_start_over_after_a_healthy_life(
     previous: float | None, lived: float, wait: float

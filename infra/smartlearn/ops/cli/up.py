@@ -7,7 +7,7 @@ import ipaddress
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Annotated
 
 import typer
@@ -74,7 +74,13 @@ def _servers(settings: Settings) -> Iterator[Settings]:
 
 
 async def _run(plan: Plan) -> int:
-    return await Stack(plan, say=typer.echo, warn=warn).run()
+    return await Stack(plan, say=_say, warn=warn).run()
+
+
+def _say(line: str) -> None:
+    # Whoever reads may have had enough: the stack goes on.
+    with suppress(BrokenPipeError):
+        typer.echo(line)
 
 
 def check_host(host: str, *, allow_remote: bool) -> str:

@@ -29,7 +29,7 @@ class Backoff:
         healthy_s: a program that lived so long starts over at `first_s`.
     """
 
-    first_s: float = 0.5
+    first_s: float = 0.2
     ceiling_s: float = 30.0
     healthy_s: float = 30.0
 

@@ -13,6 +13,7 @@ from smartlearn.core.errors import BrokerError, StackError
 from smartlearn.core.settings import Settings
 from smartlearn.core.stack import StackRecord
 from smartlearn.core.topics import ensure_topics
+from smartlearn.ops.health import unhealthy
 from smartlearn.ops.http import get
 from smartlearn.ops.live import drained
 from smartlearn.ops.local.components import Components
@@ -42,6 +43,9 @@ BROKER_STOP_S = 0.7
 
 HEALTH_TIMEOUT_S = 2.0
 """A dashboard that is up answers in milliseconds; one that is starting holds the connection."""
+
+TELL_INTERVAL_S = 20.0
+"""A stack is usually ready before; then it is time to say what keeps it."""
 
 UPKEEP_INTERVAL_S = 30.0
 """How often the size of the logs is looked at."""
@@ -123,9 +127,10 @@ class Stack:
 
     def _choose_ports(self, ports: Ports) -> None:
         host, port = self._plan.host, self._plan.port
-        if port is None:
-            port = ports.first_free(self._plan.settings.dashboard.port or 8050, host)
-        elif port == 0:
+        preferred = self._plan.settings.dashboard.port
+        if port is None and preferred:
+            port = ports.first_free(preferred, host)
+        elif not port:
             port = ports.any_free(host)
         elif not ports.take(port, host):
             raise StackError(f"port {port} is in use on {host}; give another with --port, or 0 for any free one")
@@ -140,7 +145,9 @@ class Stack:
     def _listen(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._on_signal)
+            # Under nohup the end of the terminal is not the end of the stack.
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, self._on_signal)
 
     def _on_signal(self) -> None:
         self._signals += 1
@@ -205,10 +212,15 @@ class Stack:
             raise StackError(f"the broker does not start: {self._last_words('broker')}") from error
 
     async def _await_healthy(self) -> None:
+        loop = asyncio.get_running_loop()
+        told = loop.time()
         while True:
-            answer = await in_thread(get, f"{self._components.url}/health", HEALTH_TIMEOUT_S)
-            if answer is not None and answer.status == 200:
+            problem = unhealthy(await in_thread(get, f"{self._components.url}/health", HEALTH_TIMEOUT_S))
+            if problem is None:
                 return
+            if loop.time() - told > TELL_INTERVAL_S:
+                told = loop.time()
+                self._warn(f"still waiting: {problem}; logs are in {self._data_dir / 'logs'}")
             await asyncio.sleep(0.1)
 
     async def _keep_up(self) -> None:
@@ -218,8 +230,9 @@ class Stack:
                 rotate(part.log)
 
     def _on_death(self, name: str, code: int, delay_s: float) -> None:
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        self._warn(f"{name} {how}; starting it again in {delay_s:g} s ({self._last_words(name)})")
+        how = f"was ended by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"ended with exit code {code}"
+        why = f" ({self._last_words(name)})" if code > 0 else ""
+        self._warn(f"{name} {how}{why}; starting it again in {delay_s:g} s")
         if name == "broker":
             assert self._components.kafka.bootstrap_servers is not None
             self._new_epoch(self._components.kafka.bootstrap_servers)
