@@ -6,8 +6,8 @@ them on loopback, detached, with their data below a data directory; `status` and
 
 from __future__ import annotations
 
-from smartlearn.ops.servers.build import Built, build, built
 from smartlearn.ops.servers.group import down, environment, kill, start, status, up
+from smartlearn.ops.servers.recipes import Built, build, built
 from smartlearn.ops.servers.record import Server, ServersRecord, ServerState
 
 __all__ = [

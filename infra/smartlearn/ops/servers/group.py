@@ -16,7 +16,7 @@ from smartlearn.core.settings import RetentionSettings
 from smartlearn.ops.local.logs import open_log, tail
 from smartlearn.ops.local.ports import Ports
 from smartlearn.ops.servers import influxdb, kafka
-from smartlearn.ops.servers.build import Built, built
+from smartlearn.ops.servers.recipes import Built, built
 from smartlearn.ops.servers.record import Server, ServersRecord, ServerState
 
 READY_TIMEOUT_S = 90.0

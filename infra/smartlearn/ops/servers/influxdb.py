@@ -11,7 +11,7 @@ from pathlib import Path
 from smartlearn.core.errors import StackError
 from smartlearn.core.settings import InfluxSettings, RetentionSettings
 from smartlearn.core.stores.influx_setup import init_influx
-from smartlearn.ops.servers.build import Built
+from smartlearn.ops.servers.recipes import Built
 from smartlearn.ops.servers.record import Server, ServersRecord
 
 _TIMEOUT_S = 5.0

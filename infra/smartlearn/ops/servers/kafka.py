@@ -9,7 +9,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from smartlearn.core.errors import StackError
-from smartlearn.ops.servers.build import Built
+from smartlearn.ops.servers.recipes import Built
 from smartlearn.ops.servers.record import Server
 
 _CLUSTER = "c21hcnRsZWFybi1sb2NhbA"
