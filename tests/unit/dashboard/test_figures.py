@@ -220,6 +220,15 @@ def test_a_loss_over_two_decades_is_drawn_on_a_log_axis_with_its_labels_in_place
     assert label.y == pytest.approx(np.log10(rows[-1]["training_loss"]))
 
 
+def test_a_noisy_gap_is_smoothed_over_what_it_was() -> None:
+    steps = np.arange(200.0)
+    noise = np.where(steps % 2, 1.0, -1.0)
+    gap = queries.Curve("r", "overfitting_gap", steps, noise, noise, noise)
+    figure = training.over_steps({"r": gap}, SETTINGS, name="overfitting_gap")
+    assert list(trace(figure, "r, each step").y) == noise.tolist()
+    assert np.abs(np.asarray(trace(figure, "r").y)).max() < 0.1
+
+
 def test_steps_that_were_not_finite_are_marked() -> None:
     column = np.array([0.0, 2.0])
     curve = queries.Curve("r", "training_loss", column, column, column, column, nonfinite=np.array([1.0]))

@@ -10,8 +10,8 @@ from tests.unit.dashboard import histories
 from tests.unit.dashboard.histories import START, at, history, ns, window
 
 from smartlearn.dashboard import queries
-from smartlearn.dashboard.queries import DAY, SECOND, Window
-from smartlearn.dashboard.queries.interactions import student_t
+from smartlearn.dashboard.queries import DAY, HOUR, MINUTE, SECOND, Window
+from smartlearn.dashboard.queries.estimates import student_t
 
 METRICS = ("accuracy", "response_time", "engagement_score")
 
@@ -58,6 +58,18 @@ def test_the_groups_of_the_export_are_those_of_pandas(by: queries.By, columns: l
             assert estimate.high - estimate.mean == pytest.approx(
                 student_t(len(rows) - 1) * rows[metric].std() / np.sqrt(len(rows))
             )
+
+
+def test_a_range_that_begins_and_ends_within_hours_holds_its_minutes() -> None:
+    source = histories.export()
+    cut = Window(source.window.start + 97 * MINUTE, source.window.stop - 3 * HOUR - 22 * MINUTE)
+    frame = histories.frames()["user"]
+    minutes = frame["timestamp"].map(ns) // MINUTE * MINUTE
+    rows = frame[(minutes >= cut.start) & (minutes < cut.stop)]
+    (everyone,) = queries.groups(source.history, cut, "all", minimum=1).shown
+    assert everyone.count == len(rows)
+    assert everyone.learners == rows["user_id"].nunique()
+    assert everyone.accuracy.mean == pytest.approx(rows["accuracy"].mean())
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,10 @@ def over_steps(curves: Mapping[str, Curve], settings: Settings, height: int = st
     if len(curves) == 1:
         colors = dict.fromkeys(curves, theme.metric_color(name, settings))
     for run, curve in drawn.items():
-        _draw(fig, curve, run, colors[run], 1.8, 1.0)
+        smooth = smoothed(curve) if name == "overfitting_gap" else curve
+        if smooth is not curve:
+            _draw(fig, curve, f"{run}, each step", colors[run], 1.0, 0.25)
+        _draw(fig, smooth, run, colors[run], 1.8, 1.0)
     low, high = _axis(fig, what, list(drawn.values()))
     if len(drawn) > _DIRECT:
         style.legend(fig)
@@ -171,6 +174,16 @@ def mark_best(fig: go.Figure, best: Best, color: str, *, with_text: bool) -> Non
             y=float(np.log10(best.value)) if logarithmic else best.value, showarrow=True, arrowhead=0, arrowwidth=1,
             arrowcolor=color, ax=24, ay=-52, font={"size": 11, "color": color}, standoff=6,
         )  # fmt: skip
+
+
+def smoothed(curve: Curve) -> Curve:
+    """A noisy curve as its moving mean over a twentieth of its points; a short one as it is."""
+    width = len(curve) // 20
+    if width < 2:
+        return curve
+    ones = np.ones(2 * width + 1)
+    value = np.convolve(curve.value, ones, "same") / np.convolve(np.ones(len(curve)), ones, "same")
+    return replace(curve, value=value, low=value, high=value)
 
 
 def run_colors(runs: Iterable[str]) -> dict[str, str]:

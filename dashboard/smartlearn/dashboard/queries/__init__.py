@@ -7,6 +7,7 @@ others answer for one subject each. Nothing here knows Dash or Plotly. All raise
 
 from smartlearn.dashboard.queries.alerts import Note, Transition, alerts, notes, open_alerts, standing
 from smartlearn.dashboard.queries.curves import Best, Curve, best, curves, gap
+from smartlearn.dashboard.queries.estimates import Estimate
 from smartlearn.dashboard.queries.health import NodeHealth, Status, health, scores, status_of
 from smartlearn.dashboard.queries.history import History
 from smartlearn.dashboard.queries.insights import Insight, insights
@@ -14,7 +15,6 @@ from smartlearn.dashboard.queries.interactions import METRICS as INTERACTION_MET
 from smartlearn.dashboard.queries.interactions import (
     Activity,
     By,
-    Estimate,
     Group,
     Groups,
     Histogram,
@@ -25,19 +25,18 @@ from smartlearn.dashboard.queries.interactions import (
     over_time,
     subjects,
 )
+from smartlearn.dashboard.queries.matrix import Matrix, matrix
 from smartlearn.dashboard.queries.memory import Efficiency, memory_efficiency
 from smartlearn.dashboard.queries.models import Spread, Version, spread, versions
 from smartlearn.dashboard.queries.performance import (
     FLEET,
     Change,
     Lines,
-    Matrix,
     Newest,
     Quantiles,
     by_version,
     changes,
     fleet,
-    matrix,
     merged,
     newest,
     nodes,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
@@ -19,34 +18,17 @@ from smartlearn.core.distinct import Distinct
 from smartlearn.core.sketch import values_of
 from smartlearn.core.stores.base import Series, SeriesQuery
 from smartlearn.dashboard.queries.columns import joined, numbers, texts, times
+from smartlearn.dashboard.queries.estimates import Estimate, estimate, student_t
 from smartlearn.dashboard.queries.history import History
-from smartlearn.dashboard.queries.rollups import Trend, fold, fold_sketches, read_sketches
-from smartlearn.dashboard.queries.window import DAY, HOUR, WIDTH, Window, bucket_width, tier_for
+from smartlearn.dashboard.queries.rollups import Trend, fold, fold_sketches
+from smartlearn.dashboard.queries.window import DAY, HOUR, MINUTE, Tier, Window, bucket_width, pieces, tier_for
 
 By: TypeAlias = Literal["all", "subject", "difficulty", "subject_difficulty"]
 
 METRICS: Final = ("accuracy", "response_time", "engagement_score")
 _SHOWN_SHARE: Final = 0.6
+_BY_MINUTE: Final = 6 * HOUR
 _STATS: Final = ("count", "sum", "sumsq", "min", "max")
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A mean and how sure it is.
-
-    Attributes:
-        mean: of n values.
-        deviation: their standard deviation (n − 1); NaN for one value.
-        low: start of the 95 % interval of the mean (Student's t); NaN for one value.
-        high: its end.
-        n: how many values.
-    """
-
-    mean: float
-    deviation: float
-    low: float
-    high: float
-    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +120,9 @@ def subjects(store: History) -> list[str]:
 
 def groups(store: History, window: Window, by: By, minimum: int) -> Groups:
     """The groups of a window, each over all its shards; those under `minimum` learners are only counted."""
-    tier = tier_for(window, store, "interactions")
     fields = (*(f"{metric}_{stat}" for metric in METRICS for stat in _STATS), "distinct_learners")
-    query = SeriesQuery(f"interactions_{tier}", window.start, window.stop, fields, {"by": by})
     gathered: dict[tuple[str, str], list[Series]] = {}
-    for series in store.query(query):
+    for series in _read(store, window, fields, by):
         key = series.tags.get("subject", ""), series.tags.get("difficulty", "")
         gathered.setdefault(key, []).append(series)
     found = [_group(*key, series) for key, series in gathered.items()]
@@ -159,11 +139,8 @@ def over_time(
     Rows start at what cuts the window in `buckets` and grow until most of the rows hold at least `minimum`
     learners; rows that still do not are left out.
     """
-    tier = tier_for(window, store, "interactions")
-    fields = (*(f"{metric}_{stat}" for stat in _STATS), "distinct_learners")
-    query = SeriesQuery(f"interactions_{tier}", window.start, window.stop, fields, {"by": "all"})
-    series = store.query(query)
-    width = bucket_width(window, buckets, WIDTH[tier])
+    series = _read(store, window, (*(f"{metric}_{stat}" for stat in _STATS), "distinct_learners"), "all")
+    width = bucket_width(window, buckets, HOUR if window.span > _BY_MINUTE else MINUTE)
     while True:
         line = fold(series, metric, "all learners", width)
         enough = _learners_by_row(series, width, line.time) >= minimum
@@ -189,12 +166,11 @@ def distribution(
     store: History, window: Window, minimum: int, metric: str = "response_time", bins: int = 40
 ) -> Histogram:
     """How a metric is spread, from the stored sketches: bin edges are exact within 1 % of their value."""
-    tier = tier_for(window, store, "interactions")
     everyone = groups(store, window, "all", minimum)
     nothing = Histogram(np.empty(0), np.empty(0), 0, math.nan, math.nan, bool(everyone.hidden))
     if not everyone.shown:
         return nothing
-    series = read_sketches(store, f"interactions_{tier}", window, metric, {"by": "all"})
+    series = _read(store, window, (f"{metric}_sketch",), "all")
     sketches = fold_sketches(series, metric, 1 << 62)
     if not len(sketches):
         return nothing
@@ -209,39 +185,26 @@ def activity(store: History, window: Window, minimum: int) -> Activity:
     occurs = _occurrences(window)
     if not everyone.shown:
         return Activity(np.full((7, 24), np.nan), bool(everyone.hidden))
-    tier = tier_for(window, store, "interactions")
     fields = tuple(f"{metric}_count" for metric in METRICS)
-    query = SeriesQuery(f"interactions_{tier}", window.start, window.stop, fields, {"by": "all"})
     total = np.zeros((7, 24))
-    for series in store.query(query):
+    for series in _read(store, window, fields, "all"):
         count = np.fmax.reduce([np.nan_to_num(numbers(series, name)) for name in fields])
         np.add.at(total, _hour_of_week(series.time), count)
     return Activity(np.divide(total, occurs, out=np.full((7, 24), np.nan), where=occurs > 0), hidden=False)
 
 
-def estimate(count: float, total: float, sumsq: float) -> Estimate:
-    """Mean, deviation and the mean's 95 % interval from count, sum and sum of squares."""
-    n = int(count)
-    if n == 0:
-        return Estimate(math.nan, math.nan, math.nan, math.nan, 0)
-    mean = total / n
-    if n == 1:
-        return Estimate(mean, math.nan, math.nan, math.nan, 1)
-    deviation = math.sqrt(max(sumsq - n * mean * mean, 0.0) / (n - 1))
-    half = student_t(n - 1) * deviation / math.sqrt(n)
-    return Estimate(mean, deviation, mean - half, mean + half, n)
+def _read(store: History, window: Window, fields: tuple[str, ...], by: By) -> list[Series]:
+    """The rows of a grouping, as few as cover the window: sets of learners are large.
 
-
-def student_t(freedom: int) -> float:
-    """The 97.5 % point of Student's t (Cornish-Fisher expansion; within 1 % from 3 degrees on)."""
-    if freedom < 3:
-        return {1: 12.706, 2: 4.303}[freedom]
-    z, v = NormalDist().inv_cdf(0.975), float(freedom)
-    first = (z**3 + z) / 4
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    fourth = (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160
-    return z + first / v + second / v**2 + third / v**3 + fourth / v**4
+    Up to six hours are read by the minute, whole hours of a longer window by the hour.
+    """
+    finest: Tier = "1m" if tier_for(window, store, "interactions") == "10s" else tier_for(window, store, "interactions")
+    parts = [(finest, window)] if window.span <= _BY_MINUTE else pieces(window, finest)
+    return [
+        series
+        for tier, part in parts
+        for series in store.query(SeriesQuery(f"interactions_{tier}", part.start, part.stop, fields, {"by": by}))
+    ]
 
 
 def _half_interval(series: Sequence[Series], metric: str, line: Trend) -> FloatArray:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from smartlearn.core.stores.base import Series
 from smartlearn.dashboard.queries.history import History
-from smartlearn.dashboard.queries.performance import UNVERSIONED
+from smartlearn.dashboard.queries.performance import UNVERSIONED, of_nodes
 from smartlearn.dashboard.queries.rollups import Where, fold, fold_sketches, grouped, read_sketches
-from smartlearn.dashboard.queries.window import HOUR, Tier, Window, tier_for
+from smartlearn.dashboard.queries.window import Window, pieces, tier_for
 
 _ALL = 1 << 62
 """A row width that holds every time there is."""
@@ -65,13 +65,12 @@ class Version:
 def spread(store: History, metric: str, window: Window, chosen: Sequence[str] = ()) -> Spread:
     """All values of a metric in a window, over the chosen nodes or the fleet."""
     family = "performance" if chosen else "performance_fleet"
-    where: Where = {"node": tuple(chosen)} if chosen else {}
-    return _spread(_read(store, family, window, metric, where), metric)
+    return _spread(_read(store, family, window, metric, of_nodes(chosen)), metric)
 
 
 def versions(store: History, window: Window, chosen: Sequence[str] = ()) -> list[Version]:
     """A row a model version that answered in the window, the one that came last first."""
-    where: Where = {"node": tuple(chosen)} if chosen else {}
+    where = of_nodes(chosen)
     times = grouped(_read(store, "performance", window, "response_time", where), "model_version", UNVERSIONED)
     rates = grouped(_read(store, "performance", window, "model_accuracy", where), "model_version", UNVERSIONED)
     found = []
@@ -94,24 +93,9 @@ def _read(store: History, family: str, window: Window, metric: str, where: Where
     """The sketches of a window: whole hours from the 1h tier, what is left at both ends from the finer one."""
     return [
         series
-        for tier, part in _parts(window, tier_for(window, store))
+        for tier, part in pieces(window, tier_for(window, store))
         for series in read_sketches(store, f"{family}_{tier}", part, metric, where)
     ]
-
-
-def _parts(window: Window, finest: Tier) -> Iterator[tuple[Tier, Window]]:
-    first = -(-window.start // HOUR) * HOUR
-    last = window.stop // HOUR * HOUR
-    if finest == "1h" or first >= last:
-        yield finest, window
-        return
-    for tier, part in (
-        (finest, Window(window.start, first)),
-        ("1h", Window(first, last)),
-        (finest, Window(last, window.stop)),
-    ):
-        if part.span:
-            yield tier, part  # type: ignore[misc]
 
 
 def _spread(series: Sequence[Series], metric: str) -> Spread:

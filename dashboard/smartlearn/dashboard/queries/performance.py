@@ -10,7 +10,7 @@ import numpy as np
 from smartlearn.core.batch import FloatArray, Int64Array
 from smartlearn.core.stores.base import Series, SeriesQuery
 from smartlearn.dashboard.queries.history import History
-from smartlearn.dashboard.queries.rollups import Trend, fold, fold_sketches, grouped, read, read_sketches
+from smartlearn.dashboard.queries.rollups import Trend, Where, fold, fold_sketches, grouped, read, read_sketches
 from smartlearn.dashboard.queries.window import TIERS, WIDTH, Tier, Window, bucket_width, tier_for
 
 FLEET = "fleet"
@@ -97,26 +97,6 @@ class Change:
         return self.value - self.previous
 
 
-@dataclass(frozen=True, slots=True)
-class Matrix:
-    """One metric by node and time.
-
-    Attributes:
-        names: the rows' names, the highest average first, r of them.
-        time: start of each column, ns, c of them.
-        width: the length of a column, ns.
-        values: the means, NaN where a node sent nothing, shape (r, c).
-        others: how many nodes are not shown.
-    """
-
-    metric: str
-    names: list[str]
-    time: Int64Array
-    width: int
-    values: FloatArray
-    others: int = 0
-
-
 def nodes(store: History) -> list[str]:
     """Every node that has a stored pane, sorted."""
     found: set[str] = set()
@@ -157,7 +137,7 @@ def trends(
 
 def fleet(store: History, metrics: Sequence[str], window: Window, rows: int = ROWS) -> dict[str, Trend]:
     """One line a metric over all nodes, merged from the shards."""
-    tier, width = _grain(store, window, rows)
+    tier, width = grain(store, window, rows)
     series = read(store, "performance_fleet", tier, window, metrics)
     return {metric: fold(series, metric, FLEET, width) for metric in metrics}
 
@@ -168,8 +148,8 @@ def merged(
     """One line a metric over the chosen nodes together; over the fleet where none is chosen."""
     if not chosen:
         return fleet(store, metrics, window, rows)
-    tier, width = _grain(store, window, rows)
-    series = read(store, "performance", tier, window, metrics, where=_where(chosen))
+    tier, width = grain(store, window, rows)
+    series = read(store, "performance", tier, window, metrics, where=of_nodes(chosen))
     name = chosen[0] if len(chosen) == 1 else f"{len(chosen)} nodes"
     return {metric: fold(series, metric, name, width) for metric in metrics}
 
@@ -178,8 +158,8 @@ def by_version(
     store: History, metric: str, window: Window, chosen: Sequence[str] = (), rows: int = ROWS
 ) -> list[Trend]:
     """A line a model version, over the chosen nodes or all; the newest version first."""
-    tier, width = _grain(store, window, rows)
-    series = read(store, "performance", tier, window, [metric], where=_where(chosen))
+    tier, width = grain(store, window, rows)
+    series = read(store, "performance", tier, window, [metric], where=of_nodes(chosen))
     versions = grouped(series, "model_version", UNVERSIONED)
     lines = [fold(group, metric, version, width) for version, group in versions.items()]
     return sorted((line for line in lines if len(line)), key=lambda line: -int(line.time[0]))
@@ -187,9 +167,9 @@ def by_version(
 
 def quantiles(store: History, metric: str, window: Window, chosen: Sequence[str] = (), rows: int = ROWS) -> Quantiles:
     """p50, p95 and p99 over the chosen nodes, or over the fleet, in about `rows` rows."""
-    tier, width = _grain(store, window, rows)
+    tier, width = grain(store, window, rows)
     family = "performance" if chosen else "performance_fleet"
-    series = read_sketches(store, f"{family}_{tier}", window, metric, _where(chosen))
+    series = read_sketches(store, f"{family}_{tier}", window, metric, of_nodes(chosen))
     sketches = fold_sketches(series, metric, width)
     line = fold(series, metric, "", width)
     places = np.searchsorted(line.time, sketches.time)
@@ -224,11 +204,14 @@ def changes(store: History, metrics: Sequence[str], window: Window, chosen: Sequ
 
 
 def rank(store: History, metric: str, window: Window, chosen: Sequence[str] = ()) -> list[tuple[str, float]]:
-    """Nodes with the metric and their averages, the highest first: a row or two a node leave the store."""
-    tier = tier_for(window, store)
+    """Nodes with the metric and their averages, the highest first: a row or two a node leave the store.
+
+    Longer windows are ranked by a coarser tier than they are drawn from: with thousands of nodes that is what counts.
+    """
+    tier = _coarser(tier_for(window, store), window)
     query = SeriesQuery(
         f"performance_{tier}", window.start, window.stop, (f"{metric}_count", f"{metric}_sum"),
-        _where(chosen), every=max(window.span, WIDTH[tier]), agg="sum",
+        of_nodes(chosen), every=max(window.span, WIDTH[tier]), agg="sum",
     )  # fmt: skip
     averages: list[tuple[str, float]] = []
     for node, series in grouped(store.query(query), "node", "").items():
@@ -239,36 +222,12 @@ def rank(store: History, metric: str, window: Window, chosen: Sequence[str] = ()
     return sorted(averages, key=lambda pair: (-pair[1], pair[0]))
 
 
-def matrix(
-    store: History,
-    metric: str,
-    window: Window,
-    chosen: Sequence[str] = (),
-    *,
-    rows: int = 40,
-    columns: int = 120,
-) -> Matrix:
-    """The means of a metric by node and time; the nodes with the highest averages where there are more."""
-    ranked = rank(store, metric, window, chosen)
-    names = [name for name, _ in ranked[:rows]]
-    tier, width = _grain(store, window, columns)
-    first = window.start - window.start % width
-    time = np.arange(first, window.stop, width, dtype=np.int64)
-    values = np.full((len(names), len(time)), np.nan)
-    if names:
-        series = read(store, "performance", tier, window, [metric], where={"node": tuple(names)})
-        for node, group in grouped(series, "node", "").items():
-            line = fold(group, metric, node, width)
-            values[names.index(node), (line.time - first) // width] = line.mean
-    return Matrix(metric, names, time, width, values, others=max(len(ranked) - rows, 0))
-
-
 def _lines(
     store: History, metrics: Sequence[str], window: Window, names: Sequence[str], rows: int
 ) -> dict[str, list[Trend]]:
     """The lines of the nodes by metric, the highest average first."""
-    tier, width = _grain(store, window, rows)
-    series = read(store, "performance", tier, window, metrics, where=_where(names)) if names else []
+    tier, width = grain(store, window, rows)
+    series = read(store, "performance", tier, window, metrics, where=of_nodes(names)) if names else []
     groups = grouped(series, "node", "")
     found: dict[str, list[Trend]] = {}
     for metric in metrics:
@@ -277,7 +236,8 @@ def _lines(
     return found
 
 
-def _where(chosen: Sequence[str]) -> dict[str, str | tuple[str, ...] | None]:
+def of_nodes(chosen: Sequence[str]) -> Where:
+    """The condition that picks nodes; none chosen is all."""
     return {"node": tuple(chosen)} if chosen else {}
 
 
@@ -289,11 +249,11 @@ def _change(now: Trend, before: Trend, window: Window) -> Change:
         float(now.low.min()) if len(now) else float("nan"),
         float(now.high.max()) if len(now) else float("nan"),
         int(now.count.sum()),
-        _coarser(now, bucket_width(window, 60)),
+        _in_rows(now, bucket_width(window, 60)),
     )
 
 
-def _coarser(line: Trend, width: int) -> Trend:
+def _in_rows(line: Trend, width: int) -> Trend:
     """The same line in rows of `width`."""
     series = Series(
         "", {}, line.time,
@@ -303,7 +263,13 @@ def _coarser(line: Trend, width: int) -> Trend:
     return Trend(line.metric, line.name, coarse.time, width, coarse.mean, coarse.low, coarse.high, coarse.count)
 
 
-def _grain(store: History, window: Window, rows: int) -> tuple[Tier, int]:
+def grain(store: History, window: Window, rows: int) -> tuple[Tier, int]:
     """The tier of a window, and the row width (ns) that cuts it in at most about `rows`."""
     tier = tier_for(window, store)
     return tier, bucket_width(window, rows, WIDTH[tier])
+
+
+def _coarser(tier: Tier, window: Window) -> Tier:
+    """The next coarser tier, where the window holds at least ten of its rows."""
+    following: dict[Tier, Tier] = {"10s": "1m", "1m": "1h", "1h": "1h"}
+    return following[tier] if window.span >= 10 * WIDTH[following[tier]] else tier

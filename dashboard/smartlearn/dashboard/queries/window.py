@@ -66,6 +66,19 @@ def tier_for(window: Window, store: History | None = None, family: str = "perfor
     return "1h"
 
 
+def pieces(window: Window, finest: Tier) -> list[tuple[Tier, Window]]:
+    """A window as few rows: its whole hours from the 1h tier, what is left at both ends from the finest."""
+    first, last = -(-window.start // HOUR) * HOUR, window.stop // HOUR * HOUR
+    if finest == "1h" or first >= last:
+        return [(finest, window)]
+    parts: list[tuple[Tier, Window]] = [
+        (finest, Window(window.start, first)),
+        ("1h", Window(first, last)),
+        (finest, Window(last, window.stop)),
+    ]
+    return [(tier, part) for tier, part in parts if part.span]
+
+
 def bucket_width(window: Window, buckets: int, finest: int = 10 * SECOND) -> int:
     """The smallest human width (10 s … 30 days) from `finest` on that cuts the window in ≤ `buckets`."""
     wanted = max(window.span / max(buckets, 1), finest)
