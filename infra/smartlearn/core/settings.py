@@ -131,9 +131,9 @@ class WindowSettings(_Section):
 
 
 class RuleSettings(_Section):
-    """One threshold rule: crossed when a pane's mean is above the level."""
+    """One threshold rule: crossed when a pane's mean is above the level. Its component of the health has its name."""
 
-    name: Label
+    name: MetricName
     metric: MetricName
     unit: str
     warning: float
@@ -245,10 +245,16 @@ class Settings(BaseSettings):
 
     @field_validator("rules")
     @classmethod
-    def _names_differ(cls, value: tuple[RuleSettings, ...]) -> tuple[RuleSettings, ...]:
+    def _names_are_fields_of_health(cls, value: tuple[RuleSettings, ...]) -> tuple[RuleSettings, ...]:
+        # The stores are built on the settings; they are complete by the time a tree is validated.
+        from smartlearn.core.stores.base import is_text_field
+
         names = [rule.name for rule in value]
         if len(set(names)) < len(names):
             raise ValueError("must have a name of its own each")
+        for name in names:
+            if name in ("node", "score") or is_text_field(name):
+                raise ValueError(f"must not have the name {name}, which health uses itself")
         return value
 
     @property

@@ -161,6 +161,9 @@ RULE = {"name": "x", "metric": "x", "unit": "%", "warning": 1, "critical": 2, "c
         ([RULE, RULE], "the setting rules must have a name of its own each"),
         ([{**RULE, "metric": "CPU"}], "the setting rules.0.metric string should match pattern"),
         ([{"name": "x"}], "the setting rules.0.metric is missing"),
+        ([{**RULE, "name": "CPU usage"}], "the setting rules.0.name string should match pattern"),
+        ([{**RULE, "name": "score"}], "the setting rules must not have the name score, which health uses itself"),
+        ([{**RULE, "name": "status"}], "the setting rules must not have the name status, which health uses itself"),
     ],
 )
 def test_a_bad_rule_gives_one_sentence(rules: list[dict[str, object]], sentence: str) -> None:
