@@ -38,7 +38,7 @@ class LiveTable:
     def update(self, batches: Iterable[Batch], now: int) -> None:
         """Take the newest row of each batch in, if it is fresh at `now` (µs).
 
-        A key's values merge, so that two sources of one node both show.
+        A key's values merge, so that two sources of one node both show; where both have a value, the newer one shows.
         """
         for batch in batches:
             table = _TABLE_OF.get(batch.kind)
@@ -55,12 +55,13 @@ class LiveTable:
                     labels[name] = value
             known = {name: labels[name] for name in _LABELS_OF[batch.kind] if name in labels}
             key = (batch.key, *known.values()) if batch.kind is Kind.PERFORMANCE else (batch.key,)
-            row: Row = {**self._rows[table].get(key, {}), "timestamp": time, **known}
+            row: Row = {"timestamp": time, **known}
             for name, values in batch.numbers.items():
                 value = float(values[index])
                 if not np.isnan(value):
                     row[name] = value
-            self._rows[table][key] = row
+            shown = self._rows[table].get(key, {})
+            self._rows[table][key] = {**row, **shown} if shown.get("timestamp", time) > time else {**shown, **row}
 
     def drain(self) -> dict[str, dict[str, list[Any]]]:
         """The rows by table and column, None where a row has no such value; the tables start anew."""
