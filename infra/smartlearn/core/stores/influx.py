@@ -89,9 +89,8 @@ class InfluxStore:
     def query(self, query: SeriesQuery) -> list[Series]:
         """See `MetricStore.query`."""
         check_query(query)
-        present = self.fields(query.measurement)
-        names = present if query.fields is None else [name for name in query.fields if name in present]
-        if not names or any(name not in present for name in query.between):
+        names = self.fields(query.measurement) if query.fields is None else query.fields
+        if not names:
             return []
         statement = influxql.select(query, names)
         answer = self._client.select(self._bucket(query.measurement), statement)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -42,6 +43,11 @@ class TooLarge(StoreRejected):
 _PARTLY: dict[int, type[StoreRejected]] = {413: TooLarge, 422: PartlyWritten}
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+# What it would say of each retry, without a sentence, is said here or raised in the end.
+logging.getLogger("stamina").setLevel(logging.ERROR)
 
 
 class InfluxClient:
@@ -112,7 +118,7 @@ class InfluxClient:
         deadline = time.monotonic() + self._patience_s
         try:
             for attempt in stamina.retry_context(
-                on=partial(_again_after, deadline),
+                on=partial(self._again_after, deadline),
                 attempts=None,
                 timeout=self._patience_s,
                 wait_initial=_FIRST_WAIT_S,
@@ -147,6 +153,18 @@ class InfluxClient:
         data: bytes = response[0].data
         return data
 
+    def _again_after(self, deadline: float, error: Exception) -> bool | dt.timedelta:
+        """Whether to try again, or after how long where the server says so and the deadline leaves time for it."""
+        if not isinstance(error, ApiException | urllib3.exceptions.HTTPError):
+            return False
+        if isinstance(error, ApiException) and error.status not in _TRY_AGAIN:
+            return False
+        wait = _retry_after(error) if isinstance(error, ApiException) else None
+        if wait is not None and time.monotonic() + wait >= deadline:
+            return False
+        _log.info("%s", self._in_words(error, "a request"))
+        return True if wait is None else dt.timedelta(seconds=wait)
+
     def _in_words(self, error: ApiException | urllib3.exceptions.HTTPError, subject: str) -> StoreError:
         if not isinstance(error, ApiException) or not error.status:
             return StoreUnavailable(f"InfluxDB does not answer at {self.url}; is it running? ({_brief(str(error))})")
@@ -163,18 +181,6 @@ class InfluxClient:
         else:
             advice = "this is not a matter of trying again"
         return StoreRejected(f"InfluxDB at {self.url} refused {subject} (status {status}: {message}); {advice}")
-
-
-def _again_after(deadline: float, error: Exception) -> bool | dt.timedelta:
-    """Whether to try again, or after how long where the server says so and the deadline leaves time for it."""
-    if not isinstance(error, ApiException):
-        return isinstance(error, urllib3.exceptions.HTTPError)
-    if error.status not in _TRY_AGAIN:
-        return False
-    wait = _retry_after(error)
-    if wait is None:
-        return True
-    return dt.timedelta(seconds=wait) if time.monotonic() + wait < deadline else False
 
 
 def _retry_after(error: ApiException) -> float | None:
