@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import socket
@@ -72,7 +73,7 @@ def create_app(
         policy.script_hashes = tuple(app.csp_hashes())
         present.start()
         yield
-        present.stop()
+        await asyncio.to_thread(present.stop)
         if store is not None:
             store.close()
 
@@ -111,6 +112,7 @@ def _dash(server: FastAPI, settings: Settings) -> Dash:
         assets_folder=str(_ASSETS),
         assets_path_ignore=["worker"],
         title=settings.dashboard.title,
+        index_string=shell.INDEX,
         update_title="",
         compress=True,
         include_pages_meta=False,

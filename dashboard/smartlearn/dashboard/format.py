@@ -62,7 +62,7 @@ def span(seconds: float | None) -> str:
     if seconds is None or math.isnan(seconds):
         return NOTHING
     if seconds < 10:
-        return f"{seconds:.1f} s" if seconds < 9.95 else "10 s"
+        return f"{round(seconds, 1):g} s"
     rest = round(seconds)
     parts: list[str] = []
     for size, unit in _SPANS:

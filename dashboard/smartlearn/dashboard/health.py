@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from smartlearn.core.errors import SmartLearnError
+from smartlearn.core.errors import SmartLearnError, StackError
 from smartlearn.core.stack import StackRecord
 from smartlearn.core.topics import TOPIC_OF
 from smartlearn.dashboard.live.feed import BrokerStatus
@@ -99,13 +99,20 @@ class Health:
     def _workers(self) -> dict[str, Any]:
         """The workers that should be and those that were heard."""
         heard = self._present.workers()
-        record = StackRecord.read(self._data_dir)
-        expected = [f"worker-{number}" for number in range(1, record.workers + 1)] if record else []
+        expected = [f"worker-{number}" for number in range(1, self._expected() + 1)]
         found: dict[str, Any] = {name: {"state": "silent"} for name in expected}
         for name, worker in heard.items():
             if name in found or worker["answers"]:
                 found[name] = {"state": "running" if worker["answers"] else "silent", "pid": worker["pid"]}
         return found or {"worker": {"state": "silent"}}
+
+    def _expected(self) -> int:
+        """How many workers the local stack runs; 0 where there is none, or its record cannot be read."""
+        try:
+            record = StackRecord.read(self._data_dir)
+        except StackError:
+            return 0
+        return record.workers if record else 0
 
     def _unassigned(self, broker: BrokerStatus) -> dict[str, list[int]]:
         """Topic → partitions that no answering worker has; the first of a topic that does not exist."""

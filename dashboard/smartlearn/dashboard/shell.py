@@ -16,6 +16,27 @@ from smartlearn.dashboard import components, theme
 from smartlearn.dashboard.live import LiveHub
 from smartlearn.dashboard.pages import NAVIGATION
 
+INDEX: Final = """<!DOCTYPE html>
+<html lang="en">
+<head>
+{%metas%}
+<title>{%title%}</title>
+<link rel="icon" type="image/svg+xml" href="/assets/icons/logo.svg">
+{%css%}
+</head>
+<body>
+<noscript>The dashboards need JavaScript. The state of the system is at <a href="/health">/health</a>.</noscript>
+{%app_entry%}
+<footer>
+{%config%}
+{%scripts%}
+{%renderer%}
+</footer>
+</body>
+</html>
+"""
+"""The page around the application; without any script of its own, so that the policy needs no exception."""
+
 NAVBAR: Final = 208
 HEADER: Final = 52
 _CHECK_MS: Final = 5000

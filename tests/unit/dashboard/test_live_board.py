@@ -106,7 +106,7 @@ def test_a_client_that_watches_some_nodes_gets_those() -> None:
 def test_of_many_nodes_the_highest_of_each_metric_are_sent() -> None:
     board = Board()
     count = 4 * MOST_NODES
-    samples = {f"n{number:04}": {"timestamp": NOW, "cpu_usage": number / count * 100} for number in range(count)}
+    samples: dict[str, Any] = {f"n{row:04}": {"timestamp": NOW, "cpu_usage": row / count * 100} for row in range(count)}
     board.take_live(message(**samples), NOW)
     names = board.update(NOW)["nodes"]["node"]
     assert names == [f"n{number:04}" for number in range(count - TOP, count)]

@@ -4,6 +4,14 @@
   const noUpdate = () => window.dash_clientside.no_update;
   const values = (data) => (Array.isArray(data) ? data : data ? [data] : []);
 
+  // Before anything is drawn: a page that was left dark opens dark.
+  try {
+    const stored = JSON.parse(window.localStorage.getItem("_dash_persistence.dark.checked.true") || "[false]");
+    document.documentElement.dataset.mantineColorScheme = stored[0] ? "dark" : "light";
+  } catch {
+    document.documentElement.dataset.mantineColorScheme = "light";
+  }
+
   // ---------------------------------------------------------------- the address
 
   // The controls' values as the address has them: defaults and empty ones are left out.

@@ -31,7 +31,8 @@ _RECOUNT_INCOMPLETE_S: Final = 1.0
 _RETRY_S: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
 _POLL_S: Final = 0.1
 _MOST_MESSAGES: Final = 500
-_STOP_S: Final = 5.0
+# What the broker does not answer by then is left to the end of the process.
+_STOP_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class LiveFeed:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and close the consumer; returns when both are gone."""
+        """End the thread and close the consumer; waits a second for them."""
         self._stop.set()
         self._thread.join(_STOP_S)
 
@@ -99,6 +100,9 @@ class LiveFeed:
                 self._status = BrokerStatus(
                     False, f"no Kafka broker answers at {self._kafka.bootstrap_servers}: {_reason(error)}"
                 )
+            except Exception:  # a defect must not end the feed for good: it is logged, and tried again
+                _log.exception("the live feed failed")
+                self._status = BrokerStatus(False, "the live feed failed; the dashboard's log says why")
             pause = _RETRY_S[min(attempt, len(_RETRY_S) - 1)]
             attempt += 1
             until = time.monotonic() + pause

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
@@ -31,6 +31,7 @@ _IDLE_S: Final = 1.0
 # Transitions are pushed as they come; the store is asked in case one was retracted or missed.
 REREAD_S: Final = 30.0
 _WRITTEN_AFTER_S: Final = 2.0
+_ALERTED_S: Final = 15.0
 _QUEUED: Final = 8
 _MOST_WATCHED: Final = 200
 
@@ -53,7 +54,7 @@ class Feed(Protocol):
         ...
 
     def stop(self) -> None:
-        """End; returns when the feed is gone."""
+        """End, within a second or two."""
         ...
 
 
@@ -105,6 +106,7 @@ class LiveHub:
         self._news = False
         self._sent = 0.0
         self._reread_at = 0.0
+        self._alerted = float("-inf")
         self._report: tuple[dict[str, Any], dict[str, int], dict[str, dict[str, int]]] = ({}, {}, {})
 
     @property
@@ -139,7 +141,7 @@ class LiveHub:
         self._feed.stop()
 
     @contextlib.contextmanager
-    def client(self, watched: Iterable[str] = ()) -> Any:
+    def client(self, watched: Iterable[str] = ()) -> Iterator[Client]:
         """A client while the context lasts."""
         client = Client(frozenset(list(watched)[:_MOST_WATCHED]))
         self._clients.add(client)
@@ -154,14 +156,16 @@ class LiveHub:
 
     def _alert(self, message: Mapping[str, Any]) -> None:
         self._board.take_alert(message)
-        self._reread_at = min(self._reread_at, time.monotonic() + _WRITTEN_AFTER_S)
+        self._alerted = time.monotonic()
+        self._reread_at = min(self._reread_at, self._alerted + _WRITTEN_AFTER_S)
         self._news = True
 
     def _turn(self) -> None:
         """In the feed's thread: read what stands when it is due, and send an update when there is news."""
         moment = time.monotonic()
         if moment >= self._reread_at:
-            self._reread_at = moment + self._reread_s
+            recent = moment - self._alerted < _ALERTED_S
+            self._reread_at = moment + (min(_WRITTEN_AFTER_S, self._reread_s) if recent else self._reread_s)
             with contextlib.suppress(SmartLearnError):  # the store is away: health says so, what stood stands
                 self._board.replace_standing(self._standing())
         since = moment - self._sent
