@@ -16,6 +16,7 @@ from smartlearn.dashboard.queries.health import OK_FROM, WARNING_FROM
 from smartlearn.dashboard.queries.memory import Efficiency
 
 _MOST = 12
+_FEWEST = 4
 
 
 def components(found: Sequence[NodeHealth], settings: Settings, height: int = style.HEIGHT) -> go.Figure:
@@ -51,7 +52,7 @@ def components(found: Sequence[NodeHealth], settings: Settings, height: int = st
     )
     fig.update_layout(hovermode="closest")
     fig.update_xaxes(side="top", tickangle=0, tickfont={"size": 10}, showline=False)
-    fig.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
+    fig.update_yaxes(range=[max(len(shown), _FEWEST) - 0.5, -0.5], showgrid=False, dtick=1)
     if len(found) > len(shown):
         fig.add_annotation(
             text=f"the {len(shown)} worst of {len(found)} nodes", xref="x domain", x=1, xanchor="right",
