@@ -49,10 +49,6 @@ class IntervalSet:
         self._starts[first:last] = [start]
         self._stops[first:last] = [stop]
 
-    def holes(self) -> int:
-        """How many numbers lie between the first and the last that are not in the set."""
-        return sum(self._starts[i + 1] - self._stops[i] for i in range(len(self._starts) - 1))
-
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return zip(self._starts, self._stops, strict=True)
 
@@ -62,7 +58,7 @@ class IntervalSet:
 
 @dataclass(slots=True)
 class SeenRows:
-    """The row numbers read from each sender, and when the sender was last heard of (event time, µs)."""
+    """The row numbers read from each sender, and when the sender was last heard of (µs, by the record's time)."""
 
     rows: dict[Sender, IntervalSet] = field(default_factory=dict)
     heard: dict[Sender, int] = field(default_factory=dict)

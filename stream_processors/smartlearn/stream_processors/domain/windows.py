@@ -54,10 +54,6 @@ class PaneGrid:
         high = max(tier_start(ordered[-1], LONGEST_TIER) + LONGEST_TIER, ordered[-1] + LONGEST_ROLLING)
         return low, high
 
-    def covered_by_rolling(self, end: int, length: int) -> tuple[int, int]:
-        """The range [low, high) of pane starts in the rolling window that ends at `end`."""
-        return end - length, end
-
 
 def tier_start(time: int, length: int) -> int:
     """The start of the tier window that holds a time, µs."""
