@@ -49,7 +49,9 @@ def topic_lives(kafka: KafkaSettings, topics: Iterable[str]) -> Mapping[str, str
     names = list(topics)
     if kafka.epoch is not None:
         return dict.fromkeys(names, kafka.epoch)
-    described = _admin(kafka).describe_topics(TopicCollection(names), request_timeout=_REQUEST_S)
+    # The client must live until it has answered.
+    admin = _admin(kafka)
+    described = admin.describe_topics(TopicCollection(names), request_timeout=_REQUEST_S)
     try:
         return {name: str(future.result().topic_id) for name, future in described.items()}
     except KafkaException as error:
