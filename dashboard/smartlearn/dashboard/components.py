@@ -30,6 +30,7 @@ from smartlearn.dashboard.view import DEFAULT_RANGE, PRESETS, View
 
 GRAPH_CONFIG: Final[Any] = {
     "displaylogo": False,
+    "showSendToCloud": False,
     "responsive": True,
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
     "toImageButtonOptions": {"scale": 2},
