@@ -108,13 +108,14 @@ class _Run:
 
 def _require_topics(kafka: KafkaSettings, sender: KafkaSender, wanted: set[str]) -> None:
     deadline = time.monotonic() + REQUEST_TIMEOUT_S
-    found = sender.topics()
-    while not found and time.monotonic() < deadline:
-        sender.serve(0.1)
+    found = None
+    while found is None and time.monotonic() < deadline:
+        # A connection that is refused is told at once; the question itself would wait.
+        sender.serve(0.02)
         if sender.broken is not None:
             break
         found = sender.topics()
-    if not found:
+    if found is None:
         raise BrokerUnavailable(f"no Kafka broker answers at {kafka.bootstrap_servers}: check that it runs")
     if not wanted <= found:
         raise BrokerError(

@@ -58,13 +58,15 @@ def start_thread(work: Callable[[], None]) -> None:
 
 @dataclass
 class _Look:
-    """A question to the broker which topics it has; None until it is answered."""
+    """A question to the broker, which topics it has; what it found is None where the broker did not answer."""
 
     sender: Sender
     found: frozenset[str] | None = None
+    done: bool = False
 
     def ask(self) -> None:
         self.found = self.sender.topics()
+        self.done = True
 
 
 @dataclass
@@ -217,16 +219,18 @@ class Courier:
 
     def _take_answer(self, now: float) -> None:
         look = self._looking
-        if look is None or look.found is None:
+        if look is None or not look.done:
             return
         self._looking = None
         if look.sender is not self._sender:
             self._next_look = now
+        elif look.found is None:
+            self._settle(look.sender, "it does not answer")
         elif self.topics <= look.found:
             look.sender.revive()
             self._reachable = self._looked = True
         else:
-            self._settle(look.sender, "it has no topics yet" if look.found else "it does not answer")
+            self._settle(look.sender, "it has no topics yet: `smartlearn topics create` makes them")
 
     def _settle(self, sender: Sender | None, reason: str) -> None:
         """Nothing can be sent for now."""

@@ -81,8 +81,8 @@ class Sender(Protocol):
         """Report what was not handed to the network as undelivered; with `in_flight` also what was."""
         ...
 
-    def topics(self) -> frozenset[str]:
-        """The topics that the broker has; none where it does not answer."""
+    def topics(self) -> frozenset[str] | None:
+        """The topics that the broker has; None where it does not answer."""
         ...
 
     def revive(self) -> None:
@@ -169,14 +169,14 @@ class KafkaSender:
         self._producer.purge(in_queue=True, in_flight=in_flight, blocking=False)
         self.serve(0)
 
-    def topics(self) -> frozenset[str]:
-        """The topics that the broker has; none where it does not answer.
+    def topics(self) -> frozenset[str] | None:
+        """The topics that the broker has; None where it does not answer.
 
         Asks for all of them: naming one would make the embedded broker create it, with one partition.
         """
         with contextlib.suppress(KafkaException):
             return frozenset(self._producer.list_topics(timeout=TOPICS_TIMEOUT_S).topics)
-        return frozenset()
+        return None
 
     def revive(self) -> None:
         """Forget that no broker could be reached: one answered."""
