@@ -86,9 +86,8 @@ class PaneBook:
             pane.from_store = True
             pane.value.clear()
         pane.clock = clock
-        if pane.first_offset is None:
-            pane.first_offset = offset
-            self._open[owner, start] = pane
+        pane.first_offset = offset if pane.first_offset is None else min(offset, pane.first_offset)
+        self._open[owner, start] = pane
         return pane
 
     def is_late(self, start: int, clock: Clock) -> bool:
@@ -103,7 +102,7 @@ class PaneBook:
             clock = pane.clock
             if clock.event_time >= end or (now - clock.arrived >= self._idle_s and end <= now * 1e6):
                 due.append(pane)
-        due.sort(key=lambda pane: (pane.owner, pane.start))
+        due.sort(key=lambda pane: (pane.start, pane.owner))
         return due
 
     def emitted(self, panes: Iterable[Pane]) -> None:
