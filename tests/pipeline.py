@@ -21,6 +21,7 @@ from smartlearn.core.settings import Settings
 from smartlearn.core.stores import open_store
 from smartlearn.core.stores.base import SeriesQuery
 from smartlearn.core.topics import ALERTS, TOPIC_OF
+from smartlearn.stream_processors.domain.suspects import LOOK_AFTER_S
 from smartlearn.stream_processors.lane import Lane
 from smartlearn.stream_processors.lanes import build_lanes
 from smartlearn.stream_processors.records import Outgoing, Record
@@ -81,11 +82,14 @@ class Pipeline:
         """Send a batch as a producer does."""
         return self.append(TOPIC_OF[batch.kind], batch.key, encode_batch(batch), at=at)
 
-    def wake(self, frozen: Mapping[str, Lane], now: float) -> None:
-        """Let lanes of a worker that lost its partitions go on: they flush, are refused, and tell the owner."""
+    def wake(self, frozen: Mapping[str, Lane], now: float, *, tells: bool = True) -> None:
+        """Let lanes of a worker that lost its partitions go on: they flush, are refused, and tell the owner.
+
+        Or they die before they can.
+        """
         for topic, lane in frozen.items():
             lane.flush(now)
-            for message in lane.written():
+            for message in lane.written() if tells else ():
                 assert message.partition is not None
                 log = self.log[topic, message.partition]
                 record = Record(
@@ -129,6 +133,8 @@ class Pipeline:
         while self.step(now) or self.deliver_forwards():
             self.flush(now)
         self.flush(now + 3600)
+        for _ in LOOK_AFTER_S:
+            self.flush(now + 7200)
 
     def rows(self, *, only: Iterable[str] | None = None, without: Iterable[str] = ()) -> Rows:
         """The numbers of all stored rows of these measurements, by their key."""

@@ -167,7 +167,7 @@ def shuffled(rng: random.Random, batches: list[Batch]) -> list[Batch]:
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @seed(20261125)
 def test_any_interleaving_with_repeats_late_rows_crashes_and_zombies_gives_the_offline_answer(number: int) -> None:
     rng = random.Random(number)
@@ -180,7 +180,7 @@ def test_any_interleaving_with_repeats_late_rows_crashes_and_zombies_gives_the_o
         arriving = shuffled(rng, batches) + imported
         rng.shuffle(arriving[-6:])
         now = START / 1e6
-        frozen = None
+        frozen, takeovers = None, 0
         for batch in arriving:
             pipeline.send(batch)
             if rng.random() < 0.15:
@@ -193,18 +193,20 @@ def test_any_interleaving_with_repeats_late_rows_crashes_and_zombies_gives_the_o
                 pipeline.flush(now + rng.uniform(0, 5), commit=fate > 0.08)
             if fate > 0.9 or fate < 0.08:
                 if frozen is None:
-                    frozen = pipeline.lanes
+                    frozen, takeovers = pipeline.lanes, 0
                 pipeline.start()
+                takeovers += 1
             elif frozen is not None and fate > 0.8:
-                pipeline.wake(frozen, now + rng.uniform(0, 20))
-                frozen = None
+                # Of a frozen worker that dies before it tells, only its own successor knows the panes.
+                pipeline.wake(frozen, now + rng.uniform(0, 20), tells=takeovers > 1 or rng.random() < 0.5)
+                frozen, takeovers = None, 0
         pipeline.settle(now + 60)
         check(pipeline, batches + imported)
         pipeline.store.close()
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @seed(7)
 def test_the_ledger_accounts_for_every_row(number: int) -> None:
     rng = random.Random(number)

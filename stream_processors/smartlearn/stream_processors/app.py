@@ -158,6 +158,7 @@ class WorkerLanes:
             async with self._locks[topic]:
                 try:
                     await self._commit(topic, await asyncio.to_thread(lane.flush, time.time()))
+                    await asyncio.to_thread(lane.release)
                 except (StoreUnavailable, BrokerUnavailable) as error:
                     logger.warning("%s: %s; what was not stored is read again", topic, error)
 

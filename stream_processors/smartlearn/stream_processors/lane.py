@@ -48,8 +48,11 @@ class Arrival:
 class Deriver(Protocol):
     """What a kind of event is turned into beside its raw points."""
 
-    def open(self, partition: int, frontier: int) -> None:
-        """Begin a partition whose newest event time so far is `frontier`, µs."""
+    def open(self, partition: int, frontier: int, *, clean: bool) -> None:
+        """Begin a partition whose newest event time so far is `frontier`, µs.
+
+        It is `clean` where its last owner let it go and ended: then nobody else can still write its panes.
+        """
         ...
 
     def close(self, partition: int) -> None:
@@ -80,7 +83,7 @@ class Deriver(Protocol):
 class RawOnly:
     """The deriver of events that are only kept."""
 
-    def open(self, partition: int, frontier: int) -> None:
+    def open(self, partition: int, frontier: int, *, clean: bool) -> None:
         """Nothing to begin."""
 
     def close(self, partition: int) -> None:
@@ -183,7 +186,9 @@ class Lane:
                     if progress.epoch != self._epoch:
                         progress.offset, progress.epoch = 0, self._epoch
                 self._partitions[partition] = _Partition(progress, seen, dict(progress.counts))
-                self._deriver.open(partition, progress.frontier)
+                clean = stored is None or progress.released
+                progress.released = False
+                self._deriver.open(partition, progress.frontier, clean=clean)
 
     def revoke(self, partitions: Iterable[int]) -> None:
         """Drop partitions; what they held unflushed is read again by their next owner."""
@@ -191,6 +196,19 @@ class Lane:
             for partition in partitions:
                 if self._partitions.pop(partition, None) is not None:
                     self._deriver.close(partition)
+
+    def release(self) -> None:
+        """Note with the progress of every partition that this worker will not write any more.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        with self._lock:
+            for partition in self._partitions.values():
+                partition.progress.released = True
+            self._store.put_state(
+                {self._state_key(number): each.progress.encode() for number, each in self._partitions.items()}
+            )
 
     def receive(self, records: Iterable[Record], now: float) -> list[Batch]:
         """Take records in, in the order of their offsets; the rows that count are returned."""

@@ -12,13 +12,18 @@ from smartlearn.core.batch import Batch
 from smartlearn.core.settings import WindowSettings
 from smartlearn.stream_processors.domain.derive import OwnerPanes, Row, rows_of
 from smartlearn.stream_processors.domain.grouping import Grouped, summarize_panes
-from smartlearn.stream_processors.domain.panes import Clock, Pane, PaneBook, PaneValue
+from smartlearn.stream_processors.domain.panes import Clock, Pane, PaneBook, PaneValue, SeriesKey
+from smartlearn.stream_processors.domain.suspects import Suspects
 from smartlearn.stream_processors.domain.windows import MICROS, PaneGrid
 from smartlearn.stream_processors.lane import Arrival
 from smartlearn.stream_processors.pane_store import PaneStore, add_summary
 
 # An import can make a year of panes due at once; more than this in one go would hold too much memory.
 _PANES_A_ROUND: Final = 2000
+# Looking at panes again must not hold up the live ones.
+_OWNERS_A_LOOK: Final = 50
+# An offset after all others: looking again holds no commit back, since the next owner looks again itself.
+_NOTHING_HELD: Final = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +78,19 @@ class PaneDeriver:
         self._owners: dict[str, OwnerPanes] = {}
         self._partition_of: dict[str, int] = {}
         self._written: dict[tuple[int, str], list[int]] = {}
+        self._suspects: dict[int, Suspects] = {}
 
-    def open(self, partition: int, frontier: int) -> None:
+    def open(self, partition: int, frontier: int, *, clean: bool) -> None:
         """See `Deriver.open`."""
         lateness = round(self._windows.lateness_s * MICROS)
         self._books[partition] = PaneBook(self._grid, lateness, self._windows.idle_s, frontier)
+        if not clean and self._keep_raw:
+            self._suspects[partition] = Suspects(round(self._windows.future_s * MICROS))
 
     def close(self, partition: int) -> None:
         """See `Deriver.close`."""
         del self._books[partition]
+        self._suspects.pop(partition, None)
         for owner in [owner for owner, number in self._partition_of.items() if number == partition]:
             del self._partition_of[owner]
             self._owners.pop(owner, None)
@@ -143,6 +152,7 @@ class PaneDeriver:
     def derive(self, now: float) -> None:
         """See `Deriver.derive`."""
         for partition, book in self._books.items():
+            self._look_again(partition, now)
             while due := book.due(now)[:_PANES_A_ROUND]:
                 for pane in due:
                     self._written.setdefault((partition, pane.owner), []).append(pane.start)
@@ -154,7 +164,20 @@ class PaneDeriver:
                         follower.forget()
                     raise
                 book.emitted(due)
+                if partition in self._suspects:
+                    for pane in due:
+                        self._suspects[partition].note(pane.owner, pane.start, now)
             book.forget(now)
+
+    def _look_again(self, partition: int, now: float) -> None:
+        """Compute again what stands otherwise in the store than its raw events say, of the panes under suspicion."""
+        if partition not in self._suspects:
+            return
+        for owner, starts in self._suspects[partition].due(now, _OWNERS_A_LOOK).items():
+            right = self._panes.from_raw(owner, starts)
+            stored = self._panes.contexts([owner], starts[0], starts[-1] + 1)[owner]
+            wrong = [start for start in starts if not _same(right.get(start, {}), stored.get(start, {}))]
+            self.recompute(partition, owner, wrong, _NOTHING_HELD)
 
     def _emit(self, due: Sequence[Pane]) -> None:
         by_owner: dict[str, list[Pane]] = {}
@@ -213,3 +236,15 @@ class PaneDeriver:
         """Forget an owner's running merges where a change reaches them; the store has the truth."""
         if max(values) >= self._grid.context([known.last])[0]:
             del self._owners[owner]
+
+
+def _same(one: PaneValue, other: PaneValue) -> bool:
+    """Whether two values are of the same events: counts and extremes, since sums depend on their order."""
+    return _exact(one) == _exact(other)
+
+
+def _exact(value: PaneValue) -> dict[SeriesKey, dict[str, tuple[int, float, float]]]:
+    return {
+        key: {name: (each.count, each.min, each.max) for name, each in summary.items()}
+        for key, summary in value.items()
+    }

@@ -44,7 +44,7 @@ class StepDeriver:
         self._runs: dict[str, int] = {}
         self._written: dict[tuple[int, str], list[int]] = {}
 
-    def open(self, partition: int, frontier: int) -> None:
+    def open(self, partition: int, frontier: int, *, clean: bool) -> None:
         """See `Deriver.open`: there is nothing to begin."""
 
     def close(self, partition: int) -> None:

@@ -50,6 +50,7 @@ class Progress:
         frontier: the newest event time before `offset`, µs: no later pane has an event before it.
         counts: the ledger's counters up to `offset`.
         seen: the rows read up to `offset`.
+        released: whether the owner that stored this has ended and will not write any more.
     """
 
     offset: int = 0
@@ -57,6 +58,7 @@ class Progress:
     frontier: int = BEGINNING
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
     seen: SeenRows = field(default_factory=SeenRows)
+    released: bool = False
 
     def apply(self, effect: Effect) -> None:
         """Pass one message."""
@@ -75,6 +77,7 @@ class Progress:
                 "epoch": self.epoch,
                 "frontier": self.frontier,
                 "counts": self.counts,
+                "released": self.released,
                 "seen": [
                     [*sender, self.seen.heard[sender], list(intervals)] for sender, intervals in self.seen.rows.items()
                 ],
@@ -96,6 +99,7 @@ class Progress:
             frontier=stored["frontier"],
             counts={counter: counts.get(counter, 0) for counter in COUNTERS},
             seen=seen,
+            released=stored.get("released", False),
         )
 
 

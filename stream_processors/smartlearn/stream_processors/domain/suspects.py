@@ -1,0 +1,45 @@
+"""Panes that a dead predecessor may still write: which they are, and when to look at them again.
+
+A worker that froze, lost its partition, woke up and died before it could tell leaves half-filled panes over right ones.
+After a takeover that was not clean, the new owner therefore looks again, a few times within an hour, at the panes its
+predecessor could have held: those it wrote itself that began before the takeover.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+LOOK_AFTER_S: Final = (60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3600.0)
+"""How long after the takeover the panes are looked at; a worker frozen longer than the last exits on waking."""
+
+
+class Suspects:
+    """The panes of one partition to look at again."""
+
+    def __init__(self, ahead: int) -> None:
+        """Start; `ahead` is how far event times may be ahead of the worker's clock, µs."""
+        self._ahead = ahead
+        self._since: float | None = None
+        self._panes: dict[str, set[int]] = {}
+        self._rounds = 0
+        self._queue: list[str] = []
+
+    def note(self, owner: str, start: int, now: float) -> None:
+        """Remember a pane (start in µs) that was just written at `now` (s), if it began before the takeover."""
+        if self._since is None:
+            self._since = now
+        if start <= self._since * 1e6 + self._ahead and self._rounds < len(LOOK_AFTER_S):
+            self._panes.setdefault(owner, set()).add(start)
+
+    def due(self, now: float, most: int) -> dict[str, list[int]]:
+        """At most so many owners with the starts of their panes, ascending, to look at now."""
+        if self._since is None:
+            return {}
+        if not self._queue and self._rounds < len(LOOK_AFTER_S) and now >= self._since + LOOK_AFTER_S[self._rounds]:
+            self._rounds += 1
+            self._queue = sorted(self._panes)
+        some, self._queue = self._queue[:most], self._queue[most:]
+        found = {owner: sorted(self._panes[owner]) for owner in some}
+        if self._rounds == len(LOOK_AFTER_S) and not self._queue:
+            self._panes.clear()
+        return found
