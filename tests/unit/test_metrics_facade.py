@@ -61,13 +61,15 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         smartlearn.metrics.no_such_name  # noqa: B018
 
 
-def test_a_missing_dashboard_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(vars(smartlearn.metrics), "VisualizationEngine", raising=False)
-    for name in [name for name in sys.modules if name.startswith(("smartlearn.dashboard", "plotly"))]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "plotly", None)
-    with pytest.raises(ImportError, match=r"smartlearn-metrics\[dashboard\]"):
-        smartlearn.metrics.VisualizationEngine  # noqa: B018
+def test_a_missing_dashboard_says_what_to_install(tmp_path: Path) -> None:
+    modules_after(
+        "import sys, smartlearn.metrics\n"
+        "sys.modules['plotly'] = None\n"
+        "try: smartlearn.metrics.VisualizationEngine\n"
+        "except ImportError as error: assert 'smartlearn-metrics[dashboard]' in str(error), error\n"
+        "else: raise AssertionError\n",
+        tmp_path,
+    )
 
 
 @pytest.mark.skipif(find_spec("plotly") is None, reason="needs the dashboard extra")
