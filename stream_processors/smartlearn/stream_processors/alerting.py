@@ -39,6 +39,10 @@ _LOOK_BACK: Final = 50
 # How many more panes are decided at once where a revision has not met the published sequence yet.
 _LOOK_AHEAD: Final = 200
 _SCOPES_A_QUERY: Final = 200
+# Panes closer than this are decided again with what lies between them.
+_FAR_US: Final = 2 * 3600 * 1_000_000
+_NO_TIMES: Final[Int64Array] = np.zeros(0, np.int64)
+_NO_VALUES: Final[FloatArray] = np.zeros(0)
 
 Decided: TypeAlias = Sequence[tuple[int, Mapping[str, float]]]
 """Pane end (µs) and the node's means by metric, in time order."""
@@ -63,12 +67,14 @@ class Alerting:
         """See `Follower.follow`: a transition is published before its point is written."""
         nodes: dict[str, list[tuple[int, Mapping[str, float]]]] = {}
         revised: set[str] = set()
+        newest: dict[str, bool] = {}
         for emission in emissions:
             means = merge(emission.value.values()).means()
             nodes.setdefault(emission.owner, []).append((emission.start + self._pane, means))
+            newest[emission.owner] = emission.in_order
             if not emission.in_order:
                 revised.add(emission.owner)
-        points, messages = self._health(nodes, revised)
+        points, messages = self._health(nodes, {node for node, in_order in newest.items() if in_order})
         changes = self._decide(nodes, revised)
         if changes:
             points.append(alert_points(changes))
@@ -81,7 +87,8 @@ class Alerting:
         if points:
             self._store.write(points)
 
-    def _health(self, nodes: Mapping[str, Decided], revised: set[str]) -> tuple[list[Points], list[Outgoing]]:
+    def _health(self, nodes: Mapping[str, Decided], newest: set[str]) -> tuple[list[Points], list[Outgoing]]:
+        """The health of every pane as points; that of the nodes whose newest pane is among them as messages too."""
         names: list[str] = []
         ends: list[int] = []
         healths: list[Health] = []
@@ -94,7 +101,7 @@ class Alerting:
                     names.append(node)
                     ends.append(end)
                     healths.append(health)
-            if health is not None and node not in revised:
+            if health is not None and node in newest:
                 value = orjson.dumps(health_message(node, panes[-1][0], health))
                 messages.append(Outgoing(HEALTH_TOPIC, node.encode(), value))
         points = [health_points(names, np.array(ends, np.int64), healths)] if names else []
@@ -114,9 +121,9 @@ class Alerting:
                     changes.extend(self._new(rule, node, made))
         for node in sorted(revised):
             self._states.pop(node, None)
-            first, last = nodes[node][0][0], nodes[node][-1][0]
             for rule in self._rules:
-                if any(rule.metric in means for _, means in nodes[node]):
+                changed = [end for end, means in nodes[node] if rule.metric in means]
+                for first, last in self._spans(rule, node, changed):
                     changes.extend(self._revise(rule, node, first, last))
         return changes
 
@@ -143,12 +150,29 @@ class Alerting:
         stop: int | None = last + self._following(rule, node, last)
         while True:
             ends, means = self._means(rule, node, first, stop)
+            if not len(ends):
+                return []
             published = self._published(rule, node, first, int(ends[-1]))
             changes, met = revise(rule, node, ends, means, published)
             if met or stop is None:
                 return changes
             more = self._ends_after(rule, node, int(ends[-1]), _LOOK_AHEAD)
             stop = more[-1] if len(more) == _LOOK_AHEAD else None
+
+    def _spans(self, rule: RuleSettings, node: str, ends: Sequence[int]) -> list[tuple[int, int]]:
+        """The ranges of pane ends to decide again: far apart, what lies between is decided already.
+
+        A pane's state follows from its own mean, so that a change reaches as far as the next pane with the metric.
+        """
+        spans: list[tuple[int, int]] = []
+        for end in ends:
+            if spans and (
+                end - spans[-1][1] <= _FAR_US or end - spans[-1][1] <= self._following(rule, node, spans[-1][1])
+            ):
+                spans[-1] = (spans[-1][0], end)
+            else:
+                spans.append((end, end))
+        return spans
 
     def _following(self, rule: RuleSettings, node: str, last: int) -> int:
         """How far behind `last` the next pane with the metric ends, µs; 0 where there is none."""
@@ -171,10 +195,10 @@ class Alerting:
             where={"node": node},
         )
         found = self._store.query(query)
-        starts = np.concatenate([series.time for series in found])
+        starts = np.concatenate([_NO_TIMES, *(series.time for series in found)])
         ends, inverse = np.unique(starts, return_inverse=True)
-        counts = np.bincount(inverse, np.concatenate([series.fields[count] for series in found]).astype(float))
-        totals = np.bincount(inverse, np.concatenate([series.fields[total] for series in found]).astype(float))
+        counts = np.bincount(inverse, np.concatenate([_NO_VALUES, *(series.fields[count] for series in found)]))
+        totals = np.bincount(inverse, np.concatenate([_NO_VALUES, *(series.fields[total] for series in found)]))
         means = np.array([float(f"{t / c:.12g}") for t, c in zip(totals, counts, strict=True)])
         return ends // NS + self._pane, means
 
