@@ -191,7 +191,8 @@ def test_far_apart_changes_do_not_read_what_lies_between(world: World) -> None:
     class Watching(Faulty):
         def query(self, query: SeriesQuery) -> Any:
             found = real.query(query)
-            read.append(sum(len(series) for series in found))
+            if query.measurement == "performance_10s":
+                read.append(sum(len(series) for series in found))
             return found
 
     world.store = Watching(real)
