@@ -31,22 +31,45 @@ def influxdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServersRecord
     servers.down(data_dir)
 
 
+@pytest.fixture(scope="session")
+def shared_influx(influxdb: ServersRecord) -> InfluxSettings:
+    """Buckets that tests use one after another."""
+    return fresh_influx(influxdb)
+
+
 @pytest.fixture(params=STORES)
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Settings of an empty store."""
     if request.param == "sqlite":
         return Settings(data_dir=tmp_path)
-    return Settings(data_dir=tmp_path, store=StoreSettings(kind="influxdb", influx=influx_settings(request)))
+    shared: InfluxSettings = request.getfixturevalue("shared_influx")
+    wipe(shared)
+    return Settings(data_dir=tmp_path, store=StoreSettings(kind="influxdb", influx=shared))
 
 
-def influx_settings(request: pytest.FixtureRequest) -> InfluxSettings:
+def fresh_influx(record: ServersRecord) -> InfluxSettings:
+    """Settings for buckets of their own."""
     from smartlearn.core.stores.influx_setup import init_influx
 
-    record: ServersRecord = request.getfixturevalue("influxdb")
     assert record.admin_token is not None
     influx = InfluxSettings(url=record.influxdb_url, org=record.org, prefix=f"test{next(_number)}")
     tokens = init_influx(influx, RetentionSettings(), record.admin_token)
     return influx.model_copy(update={"token": SecretStr(tokens.write)})
+
+
+def wipe(settings: InfluxSettings) -> None:
+    """Delete all that earlier tests wrote."""
+    from smartlearn.core.stores.influx import STATE, bucket_of
+    from smartlearn.core.stores.influx_client import InfluxClient
+    from smartlearn.core.stores.influxql import show_measurements
+    from smartlearn.core.stores.tiers import TIERS
+
+    client = InfluxClient(settings)
+    for tier in (*TIERS, STATE):
+        bucket = bucket_of(settings.prefix, tier)
+        if client.select(bucket, show_measurements()):
+            client.delete(bucket, "", "1677-09-21T00:12:43.145224194Z", "2262-04-11T23:47:16.854775806Z")
+    client.close()
 
 
 @pytest.fixture

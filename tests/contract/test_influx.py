@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import SecretStr
-from tests.contract.conftest import influx_settings
+from tests.contract.conftest import fresh_influx
 
 from smartlearn.core.errors import SettingsError, StoreRejected, StoreUnavailable
 from smartlearn.core.settings import InfluxSettings, RetentionSettings
@@ -83,8 +83,8 @@ class GateHandler(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def settings(request: pytest.FixtureRequest) -> InfluxSettings:
-    return influx_settings(request)
+def settings(influxdb: ServersRecord) -> InfluxSettings:
+    return fresh_influx(influxdb)
 
 
 @pytest.fixture

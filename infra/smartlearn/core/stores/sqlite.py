@@ -20,7 +20,7 @@ from smartlearn.core.stores.sqlite_connections import BUSY_TIMEOUT_S, Connection
 from smartlearn.core.stores.sqlite_read import clamped, read
 from smartlearn.core.stores.tiers import retention_ns, tier_of
 
-TRANSACTION_VALUES = 400_000
+TRANSACTION_VALUES = 200_000
 """A transaction writes about so many values (a fraction of a second), so that other writers wait shortly."""
 
 _DELETE_SERIES = 200

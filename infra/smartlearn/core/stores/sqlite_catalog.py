@@ -101,28 +101,35 @@ class Catalog:
             [(measurement, key) for key in keys],
         )
         placed = dict(connection.execute("SELECT field, part FROM _fields WHERE measurement = ?", (measurement,)))
-        sizes = Counter((part, is_text_field(name)) for name, part in placed.items())
-        for name in fields:
-            if name in placed:
-                continue
-            text = is_text_field(name)
-            column = f"{quoted(name)} {'TEXT' if text else 'REAL'}"
-            room = PART_TEXTS if text else PART_NUMBERS
-            part = next((part for (part, kind), size in sizes.items() if kind == text and size < room), None)
-            if part is None:
-                part = f"points.{measurement}.{len(sizes)}"
+        parts = Counter((part, is_text_field(name)) for name, part in placed.items())
+        new = [name for name in dict.fromkeys(fields) if name not in placed]
+        made: list[tuple[str, str, str]] = []
+        for text in (False, True):
+            missing = [name for name in new if is_text_field(name) == text]
+            full = PART_TEXTS if text else PART_NUMBERS
+            for part in [part for (part, kind), size in parts.items() if kind == text and size < full]:
+                room = full - parts[part, text]
+                for name in missing[:room]:
+                    connection.execute(f"ALTER TABLE {quoted(part)} ADD COLUMN {_column(name)}")
+                    made.append((measurement, name, part))
+                missing = missing[room:]
+            for begin in range(0, len(missing), full):
+                names = missing[begin : begin + full]
+                part = f"points.{measurement}.{len(parts)}"
                 connection.execute(
                     f"CREATE TABLE {quoted(part)} (_series INTEGER NOT NULL, _time INTEGER NOT NULL, "
-                    f"{column}, PRIMARY KEY (_series, _time)) WITHOUT ROWID"
+                    f"{', '.join(map(_column, names))}, PRIMARY KEY (_series, _time)) WITHOUT ROWID"
                 )
-            else:
-                connection.execute(f"ALTER TABLE {quoted(part)} ADD COLUMN {column}")
-            sizes[part, text] += 1
-            placed[name] = part
-            connection.execute("INSERT INTO _fields VALUES (?, ?, ?)", (measurement, name, part))
+                parts[part, text] = len(names)
+                made.extend((measurement, name, part) for name in names)
+        connection.executemany("INSERT INTO _fields VALUES (?, ?, ?)", made)
 
     def forget(self, connection: sqlite3.Connection, measurement: str) -> None:
         """Drop the tables of a measurement."""
         for part in self.parts(connection, measurement):
             connection.execute(f"DROP TABLE {quoted(part)}")
         connection.execute("DELETE FROM _fields WHERE measurement = ?", (measurement,))
+
+
+def _column(name: str) -> str:
+    return f"{quoted(name)} {'TEXT' if is_text_field(name) else 'REAL'}"
