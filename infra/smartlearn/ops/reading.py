@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -129,13 +129,40 @@ def rows(readings: Iterable[Reading]) -> list[tuple[int, dict[str, Any]]]:
     found: list[tuple[int, dict[str, Any]]] = []
     for reading in readings:
         names = list(reading.fields)
-        columns = [_listed(column) for column in reading.fields.values()]
+        columns = [listed(column) for column in reading.fields.values()]
         found += [
             (time, {**reading.tags, **{n: v for n, v in zip(names, values, strict=True) if v is not None}})
             for time, *values in zip(reading.time.tolist(), *columns, strict=True)
         ]
     found.sort(key=lambda row: row[0])
     return found
+
+
+def columns(readings: Sequence[Reading], names: Sequence[str]) -> tuple[Int64Array, dict[str, Column]]:
+    """The rows of all readings in time order, as rows() gives them, by column.
+
+    Returns:
+        time: µs since the epoch, shape (n,).
+        columns: tag or field → values, shape (n,); floats with NaN where all present ones are numbers, else objects.
+    """
+    time = np.concatenate([reading.time for reading in readings]) if readings else np.zeros(0, dtype=np.int64)
+    order = np.argsort(time, kind="stable")
+    return time[order], {name: _column(readings, name)[order] for name in names}
+
+
+def _column(readings: Sequence[Reading], name: str) -> Column:
+    parts = [reading.fields.get(name, reading.tags.get(name)) for reading in readings]
+    if all(part is None or (isinstance(part, np.ndarray) and part.dtype != np.object_) for part in parts):
+        numbers = [
+            np.full(len(each), np.nan) if part is None else part for each, part in zip(readings, parts, strict=True)
+        ]
+        return np.concatenate(numbers) if numbers else np.zeros(0)
+    values = np.full(sum(map(len, readings)), None, dtype=np.object_)
+    begin = 0
+    for reading, part in zip(readings, parts, strict=True):
+        values[begin : begin + len(reading)] = listed(part) if isinstance(part, np.ndarray) else part
+        begin += len(reading)
+    return values
 
 
 def _check(store: MetricStore, request: Request) -> None:
@@ -200,7 +227,7 @@ def _named_nonfinite(fields: Mapping[str, Column]) -> dict[str, Column]:
         field_name = name.removesuffix(_NONFINITE)
         mixed = np.full(len(codes), None, dtype=np.object_)
         if field_name in named:
-            mixed[:] = _listed(named[field_name])
+            mixed[:] = listed(named[field_name])
         said = ~is_absent(codes)
         mixed[said] = codes[said]
         named[field_name] = mixed
@@ -217,7 +244,8 @@ def _before(series: Series, end: int) -> Series:
     return Series(series.measurement, series.tags, series.time[keep], fields)
 
 
-def _listed(column: Column) -> list[Any]:
+def listed(column: Column) -> list[Any]:
+    """The values of a column, None where it has none."""
     values: list[Any] = column.tolist()
     if column.dtype == np.object_:
         return values

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import IO, Any, BinaryIO
 
-import numpy as np
 import orjson
 
 from smartlearn.core.schemas import WHOLE_FIELDS
 from smartlearn.core.stores.base import MetricStore
+from smartlearn.core.stores.frames import Column
 from smartlearn.ops.export.records import LAYOUTS, Layout, Selection, events
-from smartlearn.ops.reading import Reading, rows
+from smartlearn.ops.reading import columns, listed
 from smartlearn.ops.texts import naive_texts
 
 DESCRIPTION = "SmartLearn metrics export"
@@ -63,25 +63,19 @@ def _items(records: list[dict[str, Any]]) -> bytes:
 
 
 def _records(store: MetricStore, selection: Selection, layout: Layout) -> Iterator[list[dict[str, Any]]]:
-    fields = tuple(
-        layout.stored_name(name) for name in layout.section.fields if name not in ("timestamp", *layout.tags)
-    )
+    names = layout.section.fields
+    stored = {name: layout.stored_name(name) for name in names if name != "timestamp"}
+    fields = tuple(name for name in stored.values() if name not in layout.tags)
     for block in events(store, selection, layout, fields):
-        found = [_record(layout, time, values) for time, values in _stamped(block)]
-        if found:
-            yield found
+        time, found = columns(block, tuple(stored.values()))
+        values = [naive_texts(time) if name == "timestamp" else _values(name, found[stored[name]]) for name in names]
+        if len(time):
+            yield [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
 
 
-def _stamped(block: list[Reading]) -> Iterator[tuple[str, dict[str, Any]]]:
-    found = rows(block)
-    texts = naive_texts(np.array([time for time, _ in found], dtype=np.int64))
-    return zip(texts, (values for _, values in found), strict=True)
-
-
-def _record(layout: Layout, time: str, values: dict[str, Any]) -> dict[str, Any]:
-    record = {name: values.get(layout.stored_name(name)) for name in layout.section.fields}
-    record["timestamp"] = time
-    for name in WHOLE_FIELDS.intersection(record):
-        value = record[name]
-        record[name] = int(value) if isinstance(value, float) else value
-    return record
+def _values(name: str, column: Column) -> list[Any]:
+    """The values of a record's field, None where it has none."""
+    found = listed(column)
+    if name in WHOLE_FIELDS:
+        return [int(value) if isinstance(value, float) else value for value in found]
+    return found

@@ -5,19 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
+from smartlearn.core.batch import FloatArray
 from smartlearn.core.errors import InvalidQuery
 from smartlearn.core.schemas import WHOLE_FIELDS
 from smartlearn.core.stores.base import MetricStore, is_text_field
+from smartlearn.core.stores.frames import Column, is_absent
 from smartlearn.ops.export.records import LAYOUTS, Layout, Selection, events
-from smartlearn.ops.reading import rows
+from smartlearn.ops.reading import Reading, columns, listed
 from smartlearn.ops.texts import naive_texts
 
 _HIDDEN_SUFFIX = "_nonfinite"
@@ -64,19 +67,17 @@ def columns_of(store: MetricStore, selection: Selection) -> Columns:
 
 def write_csv(store: MetricStore, selection: Selection, target: BinaryIO) -> int:
     """Write a selection as CSV with a header; gives the number of rows."""
-    columns = columns_of(store, selection)
+    table = columns_of(store, selection)
     text = io.TextIOWrapper(target, encoding="utf-8", newline="", write_through=True)
+    count = 0
     try:
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(columns.names)
-        count = 0
-        for layout, times, values in _tables(store, selection):
-            stamps = naive_texts(np.array(times, dtype=np.int64))
-            writer.writerows(
-                (layout.measurement, stamp, *(_csv(layout, name, row) for name in columns.names[2:]))
-                for stamp, row in zip(stamps, values, strict=True)
-            )
-            count += len(times)
+        writer.writerow(table.names)
+        for layout, block in _blocks(store, selection):
+            time, found = columns(block, [layout.stored_name(name) for name in table.names[2:]])
+            cells = [_cells(name, found[layout.stored_name(name)]) for name in table.names[2:]]
+            writer.writerows(zip([layout.measurement] * len(time), naive_texts(time), *cells, strict=True))
+            count += len(time)
     finally:
         text.detach()
     return count
@@ -93,51 +94,60 @@ def write_parquet(store: MetricStore, selection: Selection, target: BinaryIO | P
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = columns_of(store, selection)
+    table = columns_of(store, selection)
     schema = pa.schema(
         [
             ("kind", pa.string()),
             ("timestamp", pa.timestamp("us", tz="UTC")),
-            *((name, pa.string()) for name in columns.texts),
-            *((name, pa.float64()) for name in columns.numbers),
+            *((name, pa.string()) for name in table.texts),
+            *((name, pa.float64()) for name in table.numbers),
         ]
     )
     count = 0
     with pq.ParquetWriter(target, schema) as writer:
-        for layout, times, values in _tables(store, selection):
+        for layout, block in _blocks(store, selection):
+            time, found = columns(block, [layout.stored_name(name) for name in table.names[2:]])
+            texts = [_texts(found[layout.stored_name(name)]) for name in table.texts]
+            numbers = [_numbers(found[layout.stored_name(name)]) for name in table.numbers]
             arrays = [
-                pa.array([layout.measurement] * len(times), pa.string()),
-                pa.array(times, pa.int64()).cast(pa.timestamp("us", tz="UTC")),
-                *(pa.array([_value(layout, n, row) for row in values], pa.string()) for n in columns.texts),
-                *(pa.array([_float(layout, n, row) for row in values], pa.float64()) for n in columns.numbers),
+                pa.array([layout.measurement] * len(time), pa.string()),
+                pa.array(time, pa.int64()).cast(pa.timestamp("us", tz="UTC")),
+                *(pa.array(column, pa.string()) for column in texts),
+                *(pa.array(values, pa.float64(), mask=absent) for values, absent in numbers),
             ]
             writer.write_batch(pa.record_batch(arrays, schema=schema))
-            count += len(times)
+            count += len(time)
     return count
 
 
-def _tables(store: MetricStore, selection: Selection) -> Iterator[tuple[Layout, list[int], Sequence[dict[str, Any]]]]:
+def _blocks(store: MetricStore, selection: Selection) -> Iterator[tuple[Layout, list[Reading]]]:
     for layout in LAYOUTS:
         for block in events(store, selection, layout):
-            found = rows(block)
-            if found:
-                yield layout, [time for time, _ in found], [values for _, values in found]
+            if block:
+                yield layout, block
 
 
-def _value(layout: Layout, name: str, row: dict[str, Any]) -> Any:
-    return row.get(layout.stored_name(name))
+def _cells(name: str, column: Column) -> list[Any]:
+    """The cells of a CSV column; the writer leaves a cell without a value empty."""
+    values = listed(column)
+    if name in WHOLE_FIELDS:
+        return [int(value) if isinstance(value, float) else value for value in values]
+    return values
 
 
-def _csv(layout: Layout, name: str, row: dict[str, Any]) -> Any:
-    value = _value(layout, name, row)
-    if value is None:
-        return ""
-    return int(value) if name in WHOLE_FIELDS and isinstance(value, float) else value
+def _texts(column: Column) -> list[str | None]:
+    """A text column, in which no number can be."""
+    return column.tolist() if column.dtype == np.object_ else [None] * len(column)
 
 
-def _float(layout: Layout, name: str, row: dict[str, Any]) -> float | None:
-    value = _value(layout, name, row)
-    return None if value is None else float(value) if isinstance(value, float) else _NAMED[value]
+def _numbers(column: Column) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """The values of a column of numbers, and where none is; NaN and the infinities are values."""
+    if column.dtype != np.object_:
+        values = column.astype(np.float64, copy=False)
+        return values, np.isnan(values)
+    absent = is_absent(column)
+    numbers = np.array([_NAMED.get(value, value) for value in column.tolist()], dtype=np.float64)
+    return numbers, absent
 
 
-_NAMED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_NAMED: dict[Any, float] = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
