@@ -1,0 +1,1 @@
+"""The ground: settings, the wire contract, mergeable aggregates and stores. It imports nothing else of ours."""

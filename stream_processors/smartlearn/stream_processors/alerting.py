@@ -10,12 +10,12 @@ import orjson
 
 from smartlearn.core.aggregates import merge
 from smartlearn.core.batch import FloatArray, Int64Array
+from smartlearn.core.health import Health, health_message, health_of, health_points
 from smartlearn.core.settings import RuleSettings
 from smartlearn.core.stores.base import MetricStore, Points, SeriesQuery
 from smartlearn.core.topics import ALERTS as ALERTS_TOPIC
 from smartlearn.core.topics import HEALTH as HEALTH_TOPIC
 from smartlearn.stream_processors.domain.derive import PANE
-from smartlearn.stream_processors.domain.health import Health, health_message, health_of, health_points
 from smartlearn.stream_processors.domain.rules import (
     ALERTS,
     State,

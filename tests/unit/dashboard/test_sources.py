@@ -17,8 +17,7 @@ from smartlearn.core.stores.base import SeriesQuery
 from smartlearn.core.stores.sqlite import SqliteStore
 from smartlearn.dashboard.sources import open_source
 from smartlearn.dashboard.sources.memory import MemoryHistory
-from smartlearn.dashboard.sources.records import Records, component_score, points_of
-from smartlearn.stream_processors.domain.health import component
+from smartlearn.dashboard.sources.records import Records, points_of
 
 
 @dataclass
@@ -116,12 +115,6 @@ def test_a_missing_export_is_refused_in_a_sentence(tmp_path: Path) -> None:
 def test_anything_else_is_no_source() -> None:
     with pytest.raises(TypeError, match="not a source of figures"):
         open_source(object(), Settings())
-
-
-def test_components_are_those_of_the_workers() -> None:
-    for rule in Settings().rules:
-        values = np.linspace(0, 1.2 * rule.ceiling, 500)
-        assert component_score(values, rule) == pytest.approx([component(value, rule) for value in values.tolist()])
 
 
 def test_a_history_in_memory_answers_as_the_store_does(tmp_path: Path) -> None:

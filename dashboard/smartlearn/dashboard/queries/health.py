@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
+from smartlearn.core.health import status_of
 from smartlearn.core.settings import Settings
 from smartlearn.core.stores.base import SeriesQuery
 from smartlearn.dashboard.queries.history import History
@@ -17,8 +18,6 @@ from smartlearn.dashboard.queries.window import MAX_POINTS, SECOND, Window, buck
 Status: TypeAlias = Literal["critical", "warning", "unknown", "ok"]
 
 WORST_FIRST: Final[tuple[Status, ...]] = ("critical", "warning", "unknown", "ok")
-OK_FROM: Final = 80.0
-WARNING_FROM: Final = 50.0
 _STALE_S: Final = 60.0
 
 
@@ -41,13 +40,6 @@ class NodeHealth:
     components: dict[str, float]
     at: int
     age_s: float
-
-
-def status_of(score: float) -> Status:
-    """What a score means."""
-    if score >= OK_FROM:
-        return "ok"
-    return "warning" if score >= WARNING_FROM else "critical"
 
 
 def stale_after_s(settings: Settings) -> float:

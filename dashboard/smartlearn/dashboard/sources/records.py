@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from smartlearn.core.aggregates import summarize, tier_columns
 from smartlearn.core.batch import FloatArray, Int64Array
+from smartlearn.core.health import WEIGHT, component_scores
 from smartlearn.core.settings import RuleSettings
 from smartlearn.core.stores.base import Points
 from smartlearn.dashboard.queries.window import TIERS, WIDTH
@@ -29,7 +30,6 @@ _GROUPINGS: Final[dict[str, tuple[str, ...]]] = {
     "difficulty": ("difficulty",),
     "subject_difficulty": ("subject", "difficulty"),
 }
-_WEIGHT: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,17 +160,11 @@ def _health(
         count = np.bincount(groups[has], minlength=len(lost))
         total = np.bincount(groups[has], column[has], minlength=len(lost))
         with np.errstate(invalid="ignore", divide="ignore"):
-            component = component_score(np.where(count > 0, total / count, np.nan), rule)
+            component = component_scores(np.where(count > 0, total / count, np.nan), rule)
         fields[rule.name] = component
         lost += np.nan_to_num(100.0 - component)
-    fields["score"] = np.maximum(0.0, 100.0 - _WEIGHT * lost)
+    fields["score"] = np.maximum(0.0, 100.0 - WEIGHT * lost)
     return Points("health", cells[1].astype(np.int64) + width, {"node": names[cells[0]].tolist()}, fields)
-
-
-def component_score(value: FloatArray, rule: RuleSettings) -> FloatArray:
-    """0–100 for values of a rule's metric: 100 well below the warning level, 0 from the ceiling on; NaN for NaN."""
-    levels = (rule.warning - 0.25 * abs(rule.warning), rule.warning, rule.critical, rule.ceiling)
-    return np.interp(value, levels, (100.0, 75.0, 25.0, 0.0))
 
 
 def _numbers(rows: Sequence[Mapping[str, Any]], name: str) -> FloatArray:

@@ -9,9 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.reference import RULES, demo_export, health_component, health_rows, load_export, node_means
 
-from smartlearn.core.schemas import HealthScore
-from smartlearn.core.settings import DEFAULT_RULES, RuleSettings
-from smartlearn.stream_processors.domain.health import (
+from smartlearn.core.health import (
     Cost,
     Health,
     component,
@@ -20,6 +18,8 @@ from smartlearn.stream_processors.domain.health import (
     health_of,
     health_points,
 )
+from smartlearn.core.schemas import HealthScore
+from smartlearn.core.settings import DEFAULT_RULES, RuleSettings
 
 CPU = DEFAULT_RULES[0]
 

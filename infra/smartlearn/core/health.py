@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from smartlearn.core.batch import Int64Array
+from smartlearn.core.batch import FloatArray, Int64Array
 from smartlearn.core.settings import RuleSettings
 from smartlearn.core.stores.base import Points
 from smartlearn.core.times import format_time
@@ -47,7 +47,7 @@ class Health:
     @property
     def status(self) -> Status:
         """In words. A node without fresh data is `unknown`, which only a reader can tell."""
-        return next(status for lowest, status in STATUS_FROM if self.score >= lowest)
+        return status_of(self.score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,21 @@ class Cost:
     points: float
 
 
+def status_of(score: float) -> Status:
+    """A score in words."""
+    return next(status for lowest, status in STATUS_FROM if score >= lowest)
+
+
 def component(value: float, rule: RuleSettings) -> float:
     """The component of a value, 0 to 100."""
+    return _round12(float(component_scores(np.array([value]), rule)[0]))
+
+
+def component_scores(values: FloatArray, rule: RuleSettings) -> FloatArray:
+    """The component of each value, 0 to 100, not rounded; NaN for NaN."""
     healthy = rule.warning - 0.25 * abs(rule.warning)
     levels = (healthy, rule.warning, rule.critical, rule.ceiling)
-    return _round12(float(np.interp(value, levels, (100.0, 75.0, 25.0, 0.0))))
+    return np.interp(values, levels, (100.0, 75.0, 25.0, 0.0))
 
 
 def health_of(means: Mapping[str, float], rules: Sequence[RuleSettings]) -> Health | None:
