@@ -28,7 +28,13 @@ HEALTH = "health"
 WEIGHT = 0.6
 """How many points of the score a lost point of a component costs."""
 
-STATUS_FROM: tuple[tuple[float, Status], ...] = ((80.0, "ok"), (50.0, "warning"), (0.0, "critical"))
+OK_FROM = 80.0
+"""The lowest score that is ok."""
+
+WARNING_FROM = 50.0
+"""The lowest score that is no worse than a warning."""
+
+STATUS_FROM: tuple[tuple[float, Status], ...] = ((OK_FROM, "ok"), (WARNING_FROM, "warning"), (0.0, "critical"))
 """The lowest score of each status."""
 
 

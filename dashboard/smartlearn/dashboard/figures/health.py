@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
+from smartlearn.core.health import OK_FROM, WARNING_FROM
 from smartlearn.core.settings import Settings
 from smartlearn.dashboard import theme
 from smartlearn.dashboard.figures import style
 from smartlearn.dashboard.figures.metrics import metric, rule_of
 from smartlearn.dashboard.queries import NodeHealth, Trend, Window, with_gaps
-from smartlearn.dashboard.queries.health import OK_FROM, WARNING_FROM
 from smartlearn.dashboard.queries.memory import Efficiency
 
 _MOST = 12

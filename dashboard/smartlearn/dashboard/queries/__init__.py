@@ -8,7 +8,7 @@ others answer for one subject each. Nothing here knows Dash or Plotly. All raise
 from smartlearn.dashboard.queries.alerts import Note, Transition, alerts, notes, open_alerts, standing
 from smartlearn.dashboard.queries.curves import Best, Curve, best, curves, gap
 from smartlearn.dashboard.queries.estimates import Estimate
-from smartlearn.dashboard.queries.health import NodeHealth, Status, health, scores, status_of
+from smartlearn.dashboard.queries.health import NodeHealth, Status, health, scores
 from smartlearn.dashboard.queries.history import History
 from smartlearn.dashboard.queries.insights import Insight, insights
 from smartlearn.dashboard.queries.interactions import METRICS as INTERACTION_METRICS
@@ -120,7 +120,6 @@ __all__ = [
     "scores",
     "spread",
     "standing",
-    "status_of",
     "subjects",
     "tier_for",
     "trends",
