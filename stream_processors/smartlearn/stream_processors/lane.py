@@ -19,7 +19,7 @@ from smartlearn.core.errors import InvalidMessage
 from smartlearn.core.partitioning import shard_of
 from smartlearn.core.stores.base import MetricStore, Points, Refused, SeriesQuery
 from smartlearn.core.topics import DEAD_LETTER, TOPIC_OF
-from smartlearn.stream_processors.domain.progress import COUNTERS, Effect, PendingEffects, Progress
+from smartlearn.stream_processors.domain.progress import COUNTERS, Effect, Frontier, PendingEffects, Progress
 from smartlearn.stream_processors.domain.seen import SeenRows
 from smartlearn.stream_processors.intake import IntakeRules, Taken, dead_letter, take
 from smartlearn.stream_processors.publisher import Publisher
@@ -48,8 +48,8 @@ class Arrival:
 class Deriver(Protocol):
     """What a kind of event is turned into beside its raw points."""
 
-    def open(self, partition: int, frontier: int, *, clean: bool) -> None:
-        """Begin a partition whose newest event time so far is `frontier`, µs.
+    def open(self, partition: int, frontier: Frontier, *, clean: bool) -> None:
+        """Begin a partition whose events had come so far by the offset that is read from.
 
         It is `clean` where its last owner let it go and ended: then nobody else can still write its panes.
         """
@@ -83,7 +83,7 @@ class Deriver(Protocol):
 class RawOnly:
     """The deriver of events that are only kept."""
 
-    def open(self, partition: int, frontier: int, *, clean: bool) -> None:
+    def open(self, partition: int, frontier: Frontier, *, clean: bool) -> None:
         """Nothing to begin."""
 
     def close(self, partition: int) -> None:
@@ -180,15 +180,16 @@ class Lane:
         with self._lock:
             for partition in partitions:
                 stored = self._store.get_state(self._state_key(partition))
-                progress, seen = Progress(epoch=self._epoch), SeenRows()
-                if stored is not None:
-                    progress, seen = Progress.decode(stored), Progress.decode(stored).seen
-                    if progress.epoch != self._epoch:
-                        progress.offset, progress.epoch = 0, self._epoch
-                self._partitions[partition] = _Partition(progress, seen, dict(progress.counts))
+                # One copy is what is passed, the other what is read; they part from here on.
+                progress, read = (
+                    Progress(epoch=self._epoch) if stored is None else Progress.decode(stored) for _ in range(2)
+                )
+                if progress.epoch != self._epoch:
+                    progress.offset, progress.epoch = 0, self._epoch
                 clean = stored is None or progress.released
                 progress.released = False
-                self._deriver.open(partition, progress.frontier, clean=clean)
+                self._partitions[partition] = _Partition(progress, read.seen, read.counts)
+                self._deriver.open(partition, read.frontier, clean=clean)
 
     def revoke(self, partitions: Iterable[int]) -> None:
         """Drop partitions; what they held unflushed is read again by their next owner."""
@@ -317,7 +318,7 @@ class Lane:
             partition.unsaved |= partition.pending.pass_before(bound, partition.progress)
             if partition.unsaved:
                 partition.seen.forget(before)
-                partition.progress.seen.forget(before)
+                partition.progress.forget(before)
                 moved[number] = partition
         if moved:
             self._store.put_state({self._state_key(number): each.progress.encode() for number, each in moved.items()})
@@ -337,5 +338,6 @@ def _refused_letter(point: Refused, topic: str, origin: _Origin) -> Outgoing:
         "topic": topic.encode(),
         "partition": str(origin.number).encode(),
         "offset": str(origin.effect.offset).encode(),
+        "holds": b"point",
     }
     return Outgoing(DEAD_LETTER, None, f"{point.measurement}{tags} {point.time}".encode(), headers)

@@ -8,11 +8,12 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from smartlearn.core.batch import Batch
+from smartlearn.core.batch import EXTERNAL_SOURCE, Batch, Kind
 from smartlearn.core.settings import WindowSettings
 from smartlearn.stream_processors.domain.derive import OwnerPanes, Row, rows_of
 from smartlearn.stream_processors.domain.grouping import Grouped, summarize_panes
 from smartlearn.stream_processors.domain.panes import Clock, Pane, PaneBook, PaneValue, SeriesKey
+from smartlearn.stream_processors.domain.progress import BEGINNING, Frontier
 from smartlearn.stream_processors.domain.suspects import Suspects
 from smartlearn.stream_processors.domain.windows import MICROS, PaneGrid
 from smartlearn.stream_processors.lane import Arrival
@@ -74,13 +75,14 @@ class PaneDeriver:
         self._owner_of = owner_of
         self._followers = followers
         self._keep_raw = keep_raw
+        self._reach = panes.reach()
         self._books: dict[int, PaneBook] = {}
         self._owners: dict[str, OwnerPanes] = {}
         self._partition_of: dict[str, int] = {}
         self._written: dict[tuple[int, str], list[int]] = {}
         self._suspects: dict[int, Suspects] = {}
 
-    def open(self, partition: int, frontier: int, *, clean: bool) -> None:
+    def open(self, partition: int, frontier: Frontier, *, clean: bool) -> None:
         """See `Deriver.open`."""
         lateness = round(self._windows.lateness_s * MICROS)
         self._books[partition] = PaneBook(self._grid, lateness, self._windows.idle_s, frontier)
@@ -118,20 +120,27 @@ class PaneDeriver:
         batch = arrival.batch
         book = self._books[arrival.partition]
         self._partition_of[owner] = arrival.partition
-        clock = book.clock(batch.key, imported=batch.imported)
+        arrival.effect.owner = owner
+        clock = book.clock(_clock_key(batch), imported=batch.imported)
+        computable_from = self._computable_from(now)
         starts, rows = np.unique(self._grid.starts(batch.timestamp), return_counts=True)
         panes = {}
         for start, count in zip(starts.tolist(), rows.tolist(), strict=True):
-            late = not batch.imported and book.is_late(start, clock)
-            if late:
+            folds = not batch.imported and book.folds(owner, start)
+            known = folds or (computable_from is not None and start >= computable_from)
+            if not known or (not batch.imported and book.is_late(start, clock)):
                 arrival.effect.count("late", count)
-            if self._keep_raw or batch.imported or start >= book.folds_from(owner):
-                panes[start] = book.touch(
-                    owner, start, arrival.offset, clock, imported=batch.imported and self._keep_raw
-                )
+            if known:
+                panes[start] = book.touch(owner, start, arrival.offset, clock, imported=batch.imported)
         clock.event_time = max(clock.event_time, int(batch.timestamp.max()))
         clock.arrived = now
         return panes
+
+    def _computable_from(self, now: float) -> int | None:
+        """The first pane start that can be computed from the store at `now` (s), µs; None where no raw is kept."""
+        if not self._keep_raw:
+            return None
+        return BEGINNING if self._reach is None else int(now * 1e6) - self._reach
 
     def oldest_open(self, partition: int) -> int | None:
         """See `Deriver.oldest_open`."""
@@ -139,6 +148,8 @@ class PaneDeriver:
 
     def recompute(self, partition: int, owner: str, places: Sequence[int], offset: int) -> None:
         """See `Deriver.recompute`."""
+        if not self._keep_raw:
+            return
         book = self._books[partition]
         for start in places:
             at_once = Clock(event_time=start + self._grid.length)
@@ -203,24 +214,26 @@ class PaneDeriver:
         self, changed: dict[str, dict[int, PaneValue]], by_owner: dict[str, list[Pane]]
     ) -> list[tuple[str, dict[int, PaneValue], bool, list[Row]]]:
         """Owner, changed panes, whether they came in order, and all rows that derive from them."""
-        found, cold = [], []
-        for owner, values in changed.items():
-            known = self._owners.get(owner)
-            if known is not None and known.last < min(values):
-                rows = [row for start, value in values.items() for row in known.append(self._grid, start, value)]
-                found.append((owner, values, True, rows))
-            elif known is None and all(pane.from_store for pane in by_owner[owner]):
-                found.append((owner, values, False, self._from_context(owner, values)))
-            elif known is None:
-                cold.append(owner)
-            else:
-                found.append((owner, values, False, self._from_context(owner, values)))
-                self._patch(owner, known, values)
-        if cold:
-            low = min(self._grid.context(changed[owner])[0] for owner in cold)
-            contexts = self._panes.contexts(cold, low, None)
-            for owner in cold:
-                values = changed[owner]
+        found = []
+        cold: dict[int, dict[str, dict[int, PaneValue]]] = {}
+        for owner, changes in changed.items():
+            folded = {pane.start for pane in by_owner[owner] if not pane.from_store}
+            *old, newest = self._grid.apart(changes)
+            for starts in (*old, newest):
+                values = {start: changes[start] for start in starts}
+                known = self._owners.get(owner)
+                if known is not None and known.last < starts[0]:
+                    rows = [row for start, value in values.items() for row in known.append(self._grid, start, value)]
+                    found.append((owner, values, True, rows))
+                elif known is None and starts is newest and not folded.isdisjoint(starts):
+                    cold.setdefault(self._grid.context(starts)[0], {})[owner] = values
+                else:
+                    found.append((owner, values, False, self._from_context(owner, values)))
+                    if known is not None:
+                        self._patch(owner, known, values)
+        for low, owners in cold.items():
+            contexts = self._panes.contexts(owners, low, None)
+            for owner, values in owners.items():
                 in_order = max(contexts[owner], default=-1) < min(values)
                 context = dict(sorted({**contexts[owner], **values}.items()))
                 self._owners[owner] = OwnerPanes.of(context)
@@ -236,6 +249,12 @@ class PaneDeriver:
         """Forget an owner's running merges where a change reaches them; the store has the truth."""
         if max(values) >= self._grid.context([known.last])[0]:
             del self._owners[owner]
+
+
+def _clock_key(batch: Batch) -> str:
+    """Whose event time a batch moves on: its series key's. Learners are too many to have a clock each."""
+    alone = batch.kind is Kind.INTERACTION and batch.source == EXTERNAL_SOURCE
+    return "" if alone else batch.key
 
 
 def _same(one: PaneValue, other: PaneValue) -> bool:

@@ -17,12 +17,15 @@ from smartlearn.core.stores.base import MetricStore, Points, Series, SeriesQuery
 from smartlearn.stream_processors.domain.derive import PANE, Row
 from smartlearn.stream_processors.domain.grouping import Grouped, Grouping, summarize_panes
 from smartlearn.stream_processors.domain.panes import PaneValue, SeriesKey
+from smartlearn.stream_processors.domain.windows import LONGEST_TIER
 
 NS: Final = 1000
 """ns in a µs."""
 
 # Raw events between two wanted panes cost less to read than one more query does.
 _GAP_US: Final = 600 * 1_000_000
+# Between the arrival of a row and the computation of its pane nothing of it may expire.
+_SLACK_US: Final = 600 * 1_000_000
 # More owners in one query make its text and its plan too long.
 _OWNERS_A_QUERY: Final = 200
 
@@ -48,6 +51,14 @@ class PaneStore:
     grouping: Grouping
     length: int
     rolling_sketch: bool
+
+    def reach(self) -> int | None:
+        """How old a pane may be, µs, whose raw events and whose windows' panes are all kept; None where all are."""
+        raw, panes = self.store.retention(self.raw), self.store.retention(f"{self.prefix}_{PANE}")
+        kept = [] if raw is None else [raw // NS]
+        if panes is not None:
+            kept.append(panes // NS - LONGEST_TIER)
+        return max(0, min(kept) - _SLACK_US) if kept else None
 
     def from_raw(self, owner: str, starts: Sequence[int]) -> dict[int, PaneValue]:
         """The value of panes, computed from the stored raw events; panes without events are left out.

@@ -15,6 +15,7 @@ import numpy as np
 from smartlearn.core.batch import Int64Array
 from smartlearn.core.identity import exact_time
 from smartlearn.core.stores.base import MetricStore, Points, SeriesQuery, is_text_field
+from smartlearn.stream_processors.domain.progress import Frontier
 from smartlearn.stream_processors.domain.steps import (
     LEVELS,
     TRAINING_STEPS,
@@ -44,7 +45,7 @@ class StepDeriver:
         self._runs: dict[str, int] = {}
         self._written: dict[tuple[int, str], list[int]] = {}
 
-    def open(self, partition: int, frontier: int, *, clean: bool) -> None:
+    def open(self, partition: int, frontier: Frontier, *, clean: bool) -> None:
         """See `Deriver.open`: there is nothing to begin."""
 
     def close(self, partition: int) -> None:

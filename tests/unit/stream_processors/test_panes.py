@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from smartlearn.stream_processors.domain.panes import Pane, PaneBook
-from smartlearn.stream_processors.domain.progress import BEGINNING
+from smartlearn.stream_processors.domain.progress import Frontier
 from smartlearn.stream_processors.domain.windows import PaneGrid
 
 SECOND = 1_000_000
@@ -12,8 +12,8 @@ NOON = 1_790_000_000.0
 START = round(NOON) * SECOND
 
 
-def book(frontier: int = BEGINNING) -> PaneBook:
-    return PaneBook(PaneGrid(PANE), 30 * SECOND, 2.0, frontier)
+def book(frontier: Frontier | None = None) -> PaneBook:
+    return PaneBook(PaneGrid(PANE), 30 * SECOND, 2.0, frontier or Frontier())
 
 
 def touch(book: PaneBook, second: float, offset: int, *, owner: str = "a", imported: bool = False) -> Pane:
@@ -131,10 +131,26 @@ def test_an_import_makes_a_pane_come_from_the_store_and_a_forgotten_one_stays_so
     assert touch(panes, 4, 3).from_store
 
 
-def test_panes_that_began_before_the_frontier_come_from_the_store() -> None:
-    panes = book(START + 5 * SECOND)
+def test_panes_that_began_before_the_owner_s_frontier_come_from_the_store() -> None:
+    panes = book(Frontier({"a": START + 5 * SECOND}))
     assert touch(panes, 9, 0).from_store
     assert not touch(panes, 10, 1).from_store
+    assert not touch(panes, 9, 2, owner="another").from_store
+
+
+def test_a_pane_that_is_open_folds_on_though_a_later_one_was_forgotten() -> None:
+    panes = book()
+    clock = panes.clock("a", imported=False)
+    old = panes.touch("a", START, 0, clock, imported=False)
+    clock.event_time, clock.arrived = START, NOON + 100
+    other = panes.clock("b", imported=False)
+    panes.touch("a", START + PANE, 1, other, imported=False)
+    other.event_time = START + 5 * PANE
+    emit(panes, 100)
+    assert panes.folds_from("a") == START + 2 * PANE
+    assert panes.folds("a", START)
+    assert panes.touch("a", START, 2, clock, imported=False) is old
+    assert not panes.folds("a", START + PANE)
 
 
 def test_a_pane_is_late_once_its_key_has_passed_its_lateness() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -55,3 +57,17 @@ def test_the_context_of_changed_panes_holds_every_pane_that_shares_a_window_with
 @pytest.mark.parametrize("length", [1, 10, 30])
 def test_panes_of_any_allowed_length_fill_a_minute(length: int) -> None:
     assert len({PaneGrid(length * MICROS).start(second * MICROS) for second in range(60)}) == 60 // length
+
+
+@given(st.lists(times, max_size=12, unique=True))
+def test_panes_that_are_apart_share_no_window_and_those_together_are_near(changed: list[int]) -> None:
+    grid = PaneGrid(10 * MICROS)
+    starts = sorted({grid.start(time // 10_000) for time in changed})
+    parts = grid.apart(starts)
+    assert [start for part in parts for start in part] == starts
+    for one, other in pairwise(parts):
+        for name, length in REFERENCE_TIERS.items():
+            assert tier_start(one[-1], length) < tier_start(other[0], length), name
+        assert one[-1] < other[0] + grid.length - REFERENCE_ROLLING["15m"]
+    for part in parts:
+        assert all(later - sooner < 2 * REFERENCE_TIERS["1h"] for sooner, later in pairwise(part))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from smartlearn.core.aggregates import Summary
-from smartlearn.stream_processors.domain.progress import BEGINNING
+from smartlearn.stream_processors.domain.progress import BEGINNING, Frontier
 from smartlearn.stream_processors.domain.windows import PaneGrid
 
 SeriesKey: TypeAlias = tuple[tuple[str, str], ...]
@@ -54,15 +54,15 @@ class Pane:
 class PaneBook:
     """All panes of a partition that may still change without a look into the store."""
 
-    def __init__(self, grid: PaneGrid, lateness: int, idle_s: float, frontier: int) -> None:
-        """Start after a frontier: the newest event time (µs) before the offset that reading starts at."""
+    def __init__(self, grid: PaneGrid, lateness: int, idle_s: float, frontier: Frontier) -> None:
+        """Start after a frontier: how far each owner's events had come before the offset that reading starts at."""
         self._grid = grid
         self._lateness = lateness
         self._idle_s = idle_s
+        self._frontier = frontier
         self._panes: dict[tuple[str, int], Pane] = {}
         self._clocks: dict[tuple[str, bool], Clock] = {}
         self._folds_from: dict[str, int] = {}
-        self._start = BEGINNING if frontier == BEGINNING else grid.after(frontier)
         self._open: dict[tuple[str, int], Pane] = {}
 
     def clock(self, key: str, *, imported: bool) -> Clock:
@@ -74,13 +74,23 @@ class PaneBook:
 
     def folds_from(self, owner: str) -> int:
         """The first pane start of an owner that may be folded in memory."""
-        return self._folds_from.get(owner, self._start)
+        known = self._folds_from.get(owner)
+        if known is None:
+            frontier = self._frontier.of(owner)
+            known = BEGINNING if frontier == BEGINNING else self._grid.after(frontier)
+            self._folds_from[owner] = known
+        return known
+
+    def folds(self, owner: str, start: int) -> bool:
+        """Whether a pane is folded in memory."""
+        pane = self._panes.get((owner, start))
+        return start >= self.folds_from(owner) if pane is None else not pane.from_store
 
     def touch(self, owner: str, start: int, offset: int, clock: Clock, *, imported: bool) -> Pane:
         """The pane that holds new events of the message at `offset`, opened where it was not."""
         pane = self._panes.get((owner, start))
         if pane is None:
-            stored = imported or start < self.folds_from(owner)
+            stored = imported or not self.folds(owner, start)
             pane = self._panes[owner, start] = Pane(owner, start, stored, clock)
         elif imported and not pane.from_store:
             pane.from_store = True

@@ -24,15 +24,45 @@ BEGINNING: Final = -(1 << 62)
 """A frontier before every event."""
 
 
+class Frontier:
+    """How far event time had come when an offset was reached, by owner of panes, µs.
+
+    A pane that begins later than its owner's has no event before the offset: reading from there gives all of it.
+    """
+
+    def __init__(self, owners: Mapping[str, int] | None = None, floor: int = BEGINNING) -> None:
+        """From each owner's newest event time; `floor` is that of the owners that are not named any more."""
+        self._owners = dict(owners or {})
+        self._floor = floor
+
+    def of(self, owner: str) -> int:
+        """The newest event time of an owner."""
+        return self._owners.get(owner, self._floor)
+
+    def advance(self, owner: str, time: int) -> None:
+        """An owner has an event at this time."""
+        self._owners[owner] = max(time, self.of(owner))
+
+    def forget(self, before: int) -> None:
+        """Name the owners no more whose newest event is older than `before`."""
+        for owner in [owner for owner, time in self._owners.items() if time < before]:
+            self._floor = max(self._floor, self._owners.pop(owner))
+
+    def encode(self) -> dict[str, object]:
+        """As JSON."""
+        return {"owners": self._owners, "floor": self._floor}
+
+
 @dataclass(slots=True)
 class Effect:
-    """What one message changes: rows read of a sender, counters, and the newest event time."""
+    """What one message changes: rows read of a sender, counters, and the newest event time of a panes' owner."""
 
     offset: int
     counts: dict[str, int] = field(default_factory=dict)
     rows: list[tuple[Sender, int, int]] = field(default_factory=list)
     at: int = 0
     newest: int = BEGINNING
+    owner: str = ""
 
     def count(self, counter: str, rows: int) -> None:
         """Add rows to a counter."""
@@ -47,7 +77,7 @@ class Progress:
     Attributes:
         offset: the next offset to read; everything before it is in the store.
         epoch: which broker the offset belongs to; None is one that keeps its topics.
-        frontier: the newest event time before `offset`, µs: no later pane has an event before it.
+        frontier: the newest event times before `offset`.
         counts: the ledger's counters up to `offset`.
         seen: the rows read up to `offset`.
         released: whether the owner that stored this has ended and will not write any more.
@@ -55,7 +85,7 @@ class Progress:
 
     offset: int = 0
     epoch: str | None = None
-    frontier: int = BEGINNING
+    frontier: Frontier = field(default_factory=Frontier)
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
     seen: SeenRows = field(default_factory=SeenRows)
     released: bool = False
@@ -67,7 +97,13 @@ class Progress:
             self.counts[counter] += rows
         for sender, start, stop in effect.rows:
             self.seen.add(sender, start, stop, effect.at)
-        self.frontier = max(self.frontier, effect.newest)
+        if effect.newest > BEGINNING:
+            self.frontier.advance(effect.owner, effect.newest)
+
+    def forget(self, before: int) -> None:
+        """Drop what is known of senders and owners that were silent since `before` (µs)."""
+        self.seen.forget(before)
+        self.frontier.forget(before)
 
     def encode(self) -> bytes:
         """As bytes for the store."""
@@ -75,7 +111,7 @@ class Progress:
             {
                 "offset": self.offset,
                 "epoch": self.epoch,
-                "frontier": self.frontier,
+                "frontier": self.frontier.encode(),
                 "counts": self.counts,
                 "released": self.released,
                 "seen": [
@@ -96,7 +132,7 @@ class Progress:
         return cls(
             offset=stored["offset"],
             epoch=stored["epoch"],
-            frontier=stored["frontier"],
+            frontier=Frontier(**stored["frontier"]),
             counts={counter: counts.get(counter, 0) for counter in COUNTERS},
             seen=seen,
             released=stored.get("released", False),

@@ -54,6 +54,16 @@ class PaneGrid:
         high = max(tier_start(ordered[-1], LONGEST_TIER) + LONGEST_TIER, ordered[-1] + LONGEST_ROLLING)
         return low, high
 
+    def apart(self, starts: Iterable[int]) -> list[list[int]]:
+        """Ascending pane starts in parts so far apart that no window holds panes of two."""
+        parts: list[list[int]] = []
+        for start in sorted(starts):
+            if parts and start - parts[-1][-1] < LONGEST_TIER + LONGEST_ROLLING:
+                parts[-1].append(start)
+            else:
+                parts.append([start])
+        return parts
+
 
 def tier_start(time: int, length: int) -> int:
     """The start of the tier window that holds a time, µs."""
