@@ -86,6 +86,8 @@ class PaneDeriver:
         """See `Deriver.open`."""
         lateness = round(self._windows.lateness_s * MICROS)
         self._books[partition] = PaneBook(self._grid, lateness, self._windows.idle_s, frontier)
+        for follower in self._followers:
+            follower.forget()
         if not clean and self._keep_raw:
             self._suspects[partition] = Suspects(round(self._windows.future_s * MICROS))
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -14,10 +16,11 @@ import mode.loop
 from faust.streams import Stream
 from faust.types import TP, AppT, StreamT
 
-from smartlearn.core.errors import SmartLearnError
+from smartlearn.core.errors import SmartLearnError, StoreUnavailable
 from smartlearn.core.settings import Settings, load_settings
 from smartlearn.core.stack import with_stack
 from smartlearn.core.stores import open_store
+from smartlearn.core.stores.base import MetricStore
 from smartlearn.stream_processors.app import WorkerLanes, create_app
 from smartlearn.stream_processors.lanes import build_lanes
 from smartlearn.stream_processors.publisher import KafkaPublisher
@@ -30,6 +33,8 @@ _CLOSE_S = 2.0
 # A lane is flushed a few times a second, a viewer sees a value at most half a second old.
 _FLUSH_CHECK_S = 0.1
 _BEAT_S = 0.5
+# Retention counts in days.
+_EXPIRE_S = 600.0
 
 
 def run(settings: Settings, name: str) -> None:
@@ -49,6 +54,7 @@ def run(settings: Settings, name: str) -> None:
     app = create_app(settings.kafka, str(settings.data_dir / name))
     workers = WorkerLanes(app, lanes, publisher, name)
     _declare(app, workers, counts)
+    _expire(app, store)
 
     @app.on_before_shutdown.connect
     async def _close(*_args: object, **_kwargs: object) -> None:
@@ -96,6 +102,20 @@ def _declare(app: faust.App, workers: WorkerLanes, topics: Mapping[str, int]) ->
     # mode types a receiver more narrowly than it calls one.
     app.on_partitions_assigned.connect(cast("Any", assigned))
     app.on_partitions_revoked.connect(cast("Any", revoked))
+
+
+def _expire(app: faust.App, store: MetricStore) -> None:
+    """Have the store drop what is beyond its retention, now and then."""
+
+    async def expire() -> None:
+        while not app.should_stop:
+            try:
+                await asyncio.to_thread(store.expire, time.time_ns())
+            except StoreUnavailable as error:
+                logger.warning("what is beyond its retention is dropped later: %s", error)
+            await app.sleep(_EXPIRE_S)
+
+    app.task(expire)
 
 
 def main() -> None:
