@@ -10,8 +10,8 @@ from smartlearn.core.stack import StackRecord
 def learner_pseudonyms(settings: Settings) -> Pseudonymizer:
     """The pseudonyms of an installation, by the key that all its nodes share.
 
-    A missing key is made where the installation is this machine: no server is set, or the set one is the embedded
-    broker of the data directory. Elsewhere it must be copied from another node.
+    A missing key is made where the installation is this machine: no server is set, or the set one belongs to the stack
+    that `smartlearn up` runs in the data directory. Elsewhere it must be copied from another node.
 
     Raises:
         SettingsError: there is no key and none may be made, or it cannot be read.
@@ -23,4 +23,4 @@ def _is_local(settings: Settings) -> bool:
     if settings.kafka.bootstrap_servers is None:
         return True
     record = StackRecord.read(settings.data_dir)
-    return record is not None and record.mode == "embedded" and record.kafka == settings.kafka.bootstrap_servers
+    return record is not None and record.kafka == settings.kafka.bootstrap_servers
