@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from confluent_kafka import KafkaException
@@ -38,13 +38,15 @@ class TopicCounts:
 
     Attributes:
         produced: rows that were encoded.
-        delivered: rows whose delivery was confirmed, those of the spool included.
+        adopted: rows taken over from the spools of processes that ended.
+        delivered: rows whose delivery was confirmed, those from spools included.
         spooled: rows that were written to the spool.
-        dropped: rows lost for want of room.
-        refused: rows that break the contract.
+        dropped: rows lost because the spool had no room, or the broker refuses them for good.
+        refused: rows that break the contract; they are not among the produced.
     """
 
     produced: int = 0
+    adopted: int = 0
     delivered: int = 0
     spooled: int = 0
     dropped: int = 0
@@ -97,7 +99,7 @@ class Courier:
         topics: the topics that must exist before anything is sent.
         spool: where messages wait.
         away: told, each time the broker turns out to be away, why.
-        lost: told, each time a message is refused for good, why.
+        lost: told, each time rows are lost, why.
         background: runs something that may take seconds, beside the courier's thread.
         clock: seconds, monotonic.
         counts: topic → what became of its rows.
@@ -159,6 +161,18 @@ class Courier:
             self._sender.serve(0)
         self._watch()
         self._drain()
+        if self.spool.dropped:
+            self.lost("the spool is full, and the oldest events are dropped")
+
+    def tally(self) -> dict[str, TopicCounts]:
+        """Topic → what became of its rows so far, the spool's part included."""
+        for topic in [*self.spool.dropped, *self.spool.adopted]:
+            self.of(topic)
+        dropped, adopted = self.spool.dropped, self.spool.adopted
+        return {
+            topic: replace(counts, dropped=counts.dropped + dropped[topic], adopted=adopted[topic])
+            for topic, counts in list(self.counts.items())
+        }
 
     def of(self, topic: str) -> TopicCounts:
         """The counts of a topic."""
@@ -177,23 +191,29 @@ class Courier:
         now = self.clock()
         sender = self._sender
         if sender is not None:
-            reason = sender.broken or self._failure
-            if reason is None and self._stalled(now):
-                reason = "it does not answer"
-            if sender.fatal or (sender.broken is not None and self._reachable):
-                # A broker that comes back may have forgotten this client (the embedded one always has), which
-                # then waits for nothing; a new client costs some ms.
-                self.away(reason or "the client failed")
-                self._drop_sender()
-            elif reason is not None and self._reachable:
-                self._lose(reason)
-            self._failure = None
+            self._judge(sender, now)
         self._take_answer(now)
         if not self._reachable and self._looking is None and now >= self._next_look:
             self._look()
         if now >= self._next_adopt:
             self._next_adopt = now + ADOPT_INTERVAL_S
             self.spool.adopt()
+
+    def _judge(self, sender: Sender, now: float) -> None:
+        """Decide whether the client and its broker are still of use."""
+        failure, self._failure = self._failure, None
+        stalled = self._stalled(now)
+        if sender.fatal or (self._reachable and (stalled or sender.broken is not None)):
+            # A broker that comes back may have forgotten this client (the embedded one always has), and a client
+            # whose messages were taken back may wait for them for ever; a new one costs some ms.
+            self.away(sender.broken or ("it does not answer" if stalled else "the client failed"))
+            self._drop_sender()
+        elif failure is not None and self._reachable:
+            # The broker answers and refuses: try with one message, now and then.
+            self.away(failure)
+            self._reachable = False
+            self._probing = True
+            self._next_look = now + LOOK_INTERVAL_S
 
     def _stalled(self, now: float) -> bool:
         oldest = next(iter(self._flights.values()), None)
@@ -238,16 +258,6 @@ class Courier:
         self._next_look = self.clock() + LOOK_INTERVAL_S
         self.away((sender.broken if sender is not None else None) or reason)
 
-    def _lose(self, reason: str) -> None:
-        """The broker is away: take back what the client has not sent."""
-        assert self._sender is not None
-        self._reachable = False
-        self._next_look = self.clock() + LOOK_INTERVAL_S
-        # What the broker refused, rather than a connection that broke, is tried with one message first.
-        self._probing = self._failure is not None
-        self.away(reason)
-        self._sender.give_up()
-
     def _drop_sender(self) -> None:
         """The client is of no more use: take everything back."""
         sender, self._sender = self._sender, None
@@ -289,7 +299,7 @@ class Courier:
             return
         if report.hopeless:
             counts.dropped += flight.message.rows
-            self.lost(report.reason)
+            self.lost(f"the broker refuses a message for good ({report.reason})")
             return
         if not report.taken_back:
             self._failure = report.reason
@@ -299,11 +309,8 @@ class Courier:
             self._keep(flight.message)
 
     def _keep(self, message: Outgoing) -> None:
-        counts = self.of(message.topic)
         if self.spool.append(message):
-            counts.spooled += message.rows
-        else:
-            counts.dropped += message.rows
+            self.of(message.topic).spooled += message.rows
 
     def _drain(self) -> None:
         while self._loads and not self._loads[0].records and not self._loads[0].due:

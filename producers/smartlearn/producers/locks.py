@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -32,7 +33,8 @@ class ProcessLock:
     def release(self, *, remove: bool = False) -> None:
         """Let go of the lock; `remove` deletes its file as well."""
         if remove:
-            self.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self.path.unlink(missing_ok=True)
         os.close(self._file)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,7 +88,13 @@ def _unpack_body(body: memoryview) -> Outgoing:
 
 
 class SegmentWriter:
-    """One segment that is being written. What `append` returned from survives the death of the process."""
+    """One segment that is being written. What `append` returned from survives the death of the process.
+
+    Attributes:
+        path: its file.
+        size: bytes so far.
+        rows: topic → rows so far.
+    """
 
     def __init__(self, folder: Path, name: SegmentName) -> None:
         """Create the file.
@@ -96,7 +103,7 @@ class SegmentWriter:
             OSError: it cannot be created, or there is no room for its head.
         """
         self.path = folder / name.file
-        self.rows = 0
+        self.rows: Counter[str] = Counter()
         self._file = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0), 0o600)
         self.size = 0
         try:
@@ -113,7 +120,7 @@ class SegmentWriter:
             OSError: there is no room, or the disk fails.
         """
         self._write(pack(message))
-        self.rows += message.rows
+        self.rows[message.topic] += message.rows
 
     def close(self) -> None:
         """End the segment."""

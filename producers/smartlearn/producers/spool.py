@@ -7,8 +7,9 @@ past the bound of bytes as well as on a full disk, and it is counted.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,13 +35,13 @@ class Segment:
     Attributes:
         path: its file.
         size: bytes.
-        rows: rows in it; None where it was taken over and not read yet.
+        rows: topic → rows in it; None where it was taken over and not read yet.
         taken: whether `next_segment` gave it out; it is not dropped then.
     """
 
     path: Path
     size: int
-    rows: int | None
+    rows: Counter[str] | None
     taken: bool = False
 
 
@@ -53,16 +54,16 @@ class Spool:
         owner: this process' name in file names; unique.
         limit: bytes of all segments of all processes together.
         clock: µs since the epoch.
-        dropped_rows: rows lost so far because there was no room.
-        adopted_rows: rows taken over so far from processes that ended.
+        dropped: topic → rows lost so far because there was no room.
+        adopted: topic → rows taken over so far from processes that ended.
     """
 
     folder: Path
     owner: str
     limit: int
     clock: Callable[[], int] = lambda: time.time_ns() // 1000
-    dropped_rows: int = 0
-    adopted_rows: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    adopted: Counter[str] = field(default_factory=Counter)
     _lock: ProcessLock | None = None
     _writer: SegmentWriter | None = None
     _sealed: deque[Segment] = field(default_factory=deque)
@@ -91,7 +92,7 @@ class Spool:
                     break
             else:
                 return True
-        self.dropped_rows += message.rows
+        self.dropped[message.topic] += message.rows
         return False
 
     def adopt(self) -> int:
@@ -129,12 +130,9 @@ class Spool:
                 records = unpack(segment.path.read_bytes())
             except OSError:
                 self._sealed.remove(segment)
-                self.dropped_rows += segment.rows or 0
+                self.dropped += segment.rows or Counter()
                 continue
-            rows = sum(record.rows for record in records)
-            if segment.rows is None:
-                self.adopted_rows += rows
-            segment.rows = rows
+            self._count(segment, records)
             segment.taken = True
             return segment, records
         return None
@@ -213,16 +211,25 @@ class Spool:
     def _drop(self, segment: Segment) -> None:
         if segment.rows is None:
             try:
-                rows = sum(record.rows for record in unpack(segment.path.read_bytes()))
+                self._count(segment, unpack(segment.path.read_bytes()))
             except OSError:
-                rows = 0
-            self.adopted_rows += rows
-            segment.rows = rows
-        self.dropped_rows += segment.rows
+                segment.rows = Counter()
+        self.dropped += segment.rows or Counter()
         self._forget(segment)
 
+    def _count(self, segment: Segment, records: list[Outgoing]) -> None:
+        """Note the rows of a segment that was taken over, the first time that it is read."""
+        if segment.rows is not None:
+            return
+        segment.rows = Counter()
+        for record in records:
+            segment.rows[record.topic] += record.rows
+        self.adopted += segment.rows
+
     def _forget(self, segment: Segment) -> None:
-        segment.path.unlink(missing_ok=True)
+        # Where it cannot be deleted, it is sent again by the next process, and known by its numbers.
+        with contextlib.suppress(OSError):
+            segment.path.unlink(missing_ok=True)
         self._sealed.remove(segment)
         self._known_bytes = max(0, self._known_bytes - segment.size)
 

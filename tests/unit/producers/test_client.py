@@ -58,7 +58,7 @@ def test_events_arrive_in_order_with_consecutive_numbers(make: Make, broker: Fak
     assert [n for b in batches for n in range(b.seq or 0, (b.seq or 0) + len(b))] == list(range(100))
     assert {(b.source, b.boot) for b in batches} == {("n1", producer.boot)}
     assert producer.counts() == {
-        PERFORMANCE: {"produced": 100, "delivered": 100, "spooled": 0, "dropped": 0, "refused": 0}
+        PERFORMANCE: {"produced": 100, "adopted": 0, "delivered": 100, "spooled": 0, "dropped": 0, "refused": 0}
     }
 
 

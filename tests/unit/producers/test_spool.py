@@ -72,7 +72,7 @@ def test_the_next_process_takes_over_what_a_closed_one_left(tmp_path: Path) -> N
     second = spool(tmp_path, "second")
     assert second.adopt() == 1
     assert drained(second) == [message(1, rows=7)]
-    assert second.adopted_rows == 7
+    assert second.adopted.total() == 7
     second.close()
     assert list(tmp_path.iterdir()) == []
 
@@ -136,7 +136,7 @@ def test_beyond_its_bytes_the_oldest_goes_and_is_counted(tmp_path: Path) -> None
     kept = drained(one)
     assert kept == sent[-len(kept) :]
     assert len(kept) > 150
-    assert one.dropped_rows == 3 * (len(sent) - len(kept))
+    assert one.dropped.total() == 3 * (len(sent) - len(kept))
 
 
 def test_a_segment_that_is_being_sent_is_not_dropped(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_on_a_full_disk_the_oldest_goes_and_nothing_is_torn(tmp_path: Path, monk
     kept = drained(one)
     assert kept == sent[-len(kept) :]
     assert len(kept) > 50
-    assert one.dropped_rows == 2 * (len(sent) - len(kept))
+    assert one.dropped.total() == 2 * (len(sent) - len(kept))
 
 
 def test_a_disk_without_any_room_costs_the_message_and_raises_nothing(
@@ -183,7 +183,7 @@ def test_a_disk_without_any_room_costs_the_message_and_raises_nothing(
     Disk(tmp_path, 0, monkeypatch)
     one = spool(tmp_path)
     assert not one.append(message(1, rows=4))
-    assert one.dropped_rows == 4
+    assert one.dropped.total() == 4
     assert list(tmp_path.glob("*.seg")) == []
 
 
@@ -194,7 +194,7 @@ def test_a_folder_that_cannot_be_made_costs_the_message_and_raises_nothing(
     make(tmp_path / "spool")
     one = spool(tmp_path / "spool" / "deeper")
     assert not one.append(message(1))
-    assert one.dropped_rows == 1
+    assert one.dropped.total() == 1
 
 
 def test_files_that_are_no_segments_are_left_alone(tmp_path: Path) -> None:
