@@ -1,15 +1,17 @@
-"""A stack on the real broker whose services are tiny stand-ins: `python stand_ins.py DATA_DIR [stubborn]`."""
+"""A stack on the real broker whose services are tiny stand-ins: `python stand_ins.py DATA_DIR [stubborn] [large]`."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import typer
 
 from smartlearn.core.errors import SmartLearnError
 from smartlearn.core.settings import Settings
+from smartlearn.ops.local import embedded
 from smartlearn.ops.local.components import Components
 from smartlearn.ops.local.process import Program
 from smartlearn.ops.local.stack import Plan, Stack
@@ -55,6 +57,10 @@ class StandIns(Components):
 
 async def run() -> int:
     plan = Plan(Settings(data_dir=Path(sys.argv[1])), workers=2, demo=True, port=0)
+    if "large" in sys.argv:
+        # No stand-in says how far it is; every broker is larger than this.
+        vars(embedded)["drained"] = lambda *_arguments: True
+        plan = replace(plan, upkeep_s=2.0, broker_bytes=1)
 
     def warn(sentence: str) -> None:
         typer.echo(sentence, err=True)

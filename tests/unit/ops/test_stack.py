@@ -173,6 +173,18 @@ def test_a_killed_broker_comes_back_empty_on_its_port_and_the_workers_start_on_i
         until(lambda: log.read_text().splitlines() == told)
 
 
+def test_a_broker_that_has_grown_large_is_started_anew_and_everything_goes_on(tmp_path: Path) -> None:
+    with stack(tmp_path, "large") as running:
+        until(lambda: running.pid("agent") is not None)
+        before = running.record
+        parts = ("broker", "worker-1", "worker-2", "agent")
+        pids = {name: running.pid(name) for name in parts}
+        until(lambda: all(running.pid(name) not in (None, pids[name]) for name in parts))
+        after = running.record
+        assert after.kafka == before.kafka
+        assert after.kafka_epoch != before.kafka_epoch
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere the watchers need a moment")
 def test_nothing_outlives_a_supervisor_that_was_killed(tmp_path: Path) -> None:
     with stack(tmp_path) as running:

@@ -1,15 +1,14 @@
-"""A whole stack: the order in which its components start and end, and what follows when one dies."""
+"""A whole stack: the order in which its components start and end."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from smartlearn.core.errors import BrokerError, StackError
+from smartlearn.core.errors import StackError
 from smartlearn.core.settings import Settings
 from smartlearn.core.stack import StackRecord
 from smartlearn.core.topics import ensure_topics
@@ -17,14 +16,12 @@ from smartlearn.ops.health import unhealthy
 from smartlearn.ops.http import get
 from smartlearn.ops.live import drained
 from smartlearn.ops.local.components import Components
+from smartlearn.ops.local.crew import Crew
 from smartlearn.ops.local.datadir import DataDirLock
-from smartlearn.ops.local.logs import rotate, tail
+from smartlearn.ops.local.embedded import LARGE_BYTES, EmbeddedBroker
 from smartlearn.ops.local.ports import Ports
-from smartlearn.ops.local.process import Program, Supervised
+from smartlearn.ops.local.process import Supervised
 from smartlearn.ops.local.threads import in_thread
-
-BROKER_START_S = 20.0
-"""Tansu accepts within milliseconds; a cold disk or a busy machine takes seconds."""
 
 PRODUCERS_AFTER_S = 10.0
 """The agent and the demo start when the stack is healthy, or after so long: Kafka keeps what they send."""
@@ -47,9 +44,6 @@ HEALTH_TIMEOUT_S = 2.0
 TELL_INTERVAL_S = 20.0
 """A stack is usually ready before; then it is time to say what keeps it."""
 
-UPKEEP_INTERVAL_S = 30.0
-"""How often the size of the logs is looked at."""
-
 _INTERRUPTED = 130
 
 
@@ -64,6 +58,8 @@ class Plan:
         demo: whether the demo runs.
         host: where the dashboard listens.
         port: the dashboard's port: 0 for any free one, None for the settings' or the next free after it.
+        upkeep_s: how often the sizes of the logs and of the embedded broker are looked at.
+        broker_bytes: an embedded broker that holds more is started anew.
     """
 
     settings: Settings
@@ -72,6 +68,8 @@ class Plan:
     demo: bool = False
     host: str = "127.0.0.1"
     port: int | None = None
+    upkeep_s: float = 30.0
+    broker_bytes: int = LARGE_BYTES
 
 
 class Stack:
@@ -96,12 +94,13 @@ class Stack:
         self._say = say
         self._warn = warn
         self._data_dir = plan.settings.data_dir
-        self._embedded = plan.settings.kafka.bootstrap_servers is None
-        self._parts: dict[str, Supervised] = {}
         self._components = components(self._data_dir, plan.settings.kafka, plan.host, 0)
         self._stop = asyncio.Event()
         self._signals = 0
-        self._recovery: asyncio.Task[None] | None = None
+        self._crew = Crew(self._data_dir / "logs", self._record, warn)
+        embedded = plan.settings.kafka.bootstrap_servers is None
+        self._broker = EmbeddedBroker(self._crew, self._components, warn) if embedded else None
+        self._broker_port = 0
 
     async def run(self) -> int:
         """Start everything, keep it running, and stop it on SIGINT, SIGTERM or SIGHUP.
@@ -135,12 +134,8 @@ class Stack:
         elif not ports.take(port, host):
             raise StackError(f"port {port} is in use on {host}; give another with --port, or 0 for any free one")
         self._components.port = port
-        if self._embedded:
-            self._new_epoch(f"127.0.0.1:{ports.any_free()}")
-
-    def _new_epoch(self, address: str) -> None:
-        update = {"bootstrap_servers": address, "epoch": uuid.uuid4().hex[:12]}
-        self._components.kafka = self._components.kafka.model_copy(update=update)
+        if self._broker is not None:
+            self._broker_port = ports.any_free()
 
     def _listen(self) -> None:
         loop = asyncio.get_running_loop()
@@ -153,8 +148,7 @@ class Stack:
         self._signals += 1
         self._stop.set()
         if self._signals > 1:
-            for part in self._parts.values():
-                part.kill()
+            self._crew.kill()
 
     async def _run_until_stopped(self) -> None:
         work = {asyncio.create_task(self._bring_up()), asyncio.create_task(self._keep_up())}
@@ -173,43 +167,25 @@ class Stack:
     async def _bring_up(self) -> None:
         components = self._components
         self._say(f"dashboard  {components.url}")
-        if self._embedded:
-            self._start(components.broker())
-            await self._await_broker()
+        if self._broker is not None:
+            await self._broker.start(self._broker_port)
         await in_thread(ensure_topics, components.kafka)
         self._say(f"kafka      {components.kafka.bootstrap_servers}")
         self._say(f"data       {self._data_dir}")
         for number in range(1, self._plan.workers + 1):
-            self._start(components.worker(f"worker-{number}"))
-        self._start(components.dashboard())
+            self._crew.start(components.worker(f"worker-{number}"))
+        self._crew.start(components.dashboard())
         healthy = asyncio.create_task(self._await_healthy())
         try:
             await asyncio.wait({healthy}, timeout=PRODUCERS_AFTER_S)
             if self._plan.agent:
-                self._start(components.agent())
+                self._crew.start(components.agent())
             if self._plan.demo:
-                self._start(components.demo())
+                self._crew.start(components.demo())
             await healthy
         finally:
             healthy.cancel()
         self._say("ready")
-
-    def _start(self, program: Program) -> None:
-        part = Supervised(
-            program,
-            self._data_dir / "logs" / f"{program.name}.log",
-            changed=self._record,
-            died=self._on_death,
-        )
-        self._parts[program.name] = part
-        part.start()
-
-    async def _await_broker(self) -> None:
-        try:
-            async with asyncio.timeout(BROKER_START_S):
-                await self._parts["broker"].ready.wait()
-        except TimeoutError as error:
-            raise StackError(f"the broker does not start: {self._last_words('broker')}") from error
 
     async def _await_healthy(self) -> None:
         loop = asyncio.get_running_loop()
@@ -225,70 +201,36 @@ class Stack:
 
     async def _keep_up(self) -> None:
         while True:
-            await asyncio.sleep(UPKEEP_INTERVAL_S)
-            for part in self._parts.values():
-                rotate(part.log)
-
-    def _on_death(self, name: str, code: int, delay_s: float) -> None:
-        how = f"was ended by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"ended with exit code {code}"
-        why = f" ({self._last_words(name)})" if code > 0 else ""
-        self._warn(f"{name} {how}{why}; starting it again in {delay_s:g} s")
-        if name == "broker":
-            assert self._components.kafka.bootstrap_servers is not None
-            self._new_epoch(self._components.kafka.bootstrap_servers)
-            if self._recovery is not None:
-                self._recovery.cancel()
-            self._recovery = asyncio.create_task(self._recover())
-
-    async def _recover(self) -> None:
-        """Once the embedded broker is back, empty: make the topics, start the workers on the new epoch."""
-        await self._parts["broker"].ready.wait()
-        while True:
-            try:
-                await in_thread(ensure_topics, self._components.kafka)
-            except BrokerError as error:
-                self._warn(str(error))
-                await asyncio.sleep(1.0)
-            else:
-                break
-        await asyncio.gather(*(part.restart() for part in self._workers()))
+            await asyncio.sleep(self._plan.upkeep_s)
+            self._crew.rotate_logs()
+            if self._broker is not None:
+                await self._broker.renew_if_large(self._plan.broker_bytes)
 
     async def _shut_down(self) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + STOP_WITHIN_S
-        if self._recovery is not None:
-            self._recovery.cancel()
-        producers = [self._parts[name] for name in ("agent", "demo") if name in self._parts]
-        await asyncio.gather(*(self._stop_part(part, PRODUCERS_STOP_S) for part in producers))
-        workers = self._workers()
-        if any(part.state == "running" for part in workers) and self._signals < 2:
-            await in_thread(drained, self._components.kafka, len(workers), DRAIN_S)
-        left = max(0.1, deadline - loop.time() - BROKER_STOP_S)
-        rest = [*workers, *([self._parts["dashboard"]] if "dashboard" in self._parts else [])]
-        await asyncio.gather(*(self._stop_part(part, left) for part in rest))
-        if "broker" in self._parts:
-            await self._stop_part(self._parts["broker"], BROKER_STOP_S)
+        if self._broker is not None:
+            self._broker.close()
+        crew = self._crew
+        await self._stop_parts(crew.producers, PRODUCERS_STOP_S)
+        if any(part.state == "running" for part in crew.workers) and self._signals < 2:
+            await in_thread(drained, self._components.kafka, len(crew.workers), DRAIN_S)
+        rest = [*crew.workers, *([crew["dashboard"]] if "dashboard" in crew else [])]
+        await self._stop_parts(rest, max(0.1, deadline - loop.time() - BROKER_STOP_S))
+        if "broker" in crew:
+            await self._stop_parts([crew["broker"]], BROKER_STOP_S)
 
-    async def _stop_part(self, part: Supervised, grace_s: float) -> None:
-        if not await part.stop(grace_s) and self._signals < 2:
-            self._warn(f"{part.program.name} did not end within {grace_s:.1f} s and was killed")
-
-    def _workers(self) -> list[Supervised]:
-        return [part for name, part in self._parts.items() if name.startswith("worker-")]
+    async def _stop_parts(self, parts: list[Supervised], grace_s: float) -> None:
+        await self._crew.stop(parts, grace_s, quietly=self._signals > 1)
 
     def _record(self) -> None:
         kafka = self._components.kafka
         StackRecord(
             pid=os.getpid(),
-            mode="embedded" if self._embedded else "servers",
+            mode="servers" if self._broker is None else "embedded",
             kafka=kafka.bootstrap_servers or "",
             kafka_epoch=kafka.epoch,
             dashboard=self._components.url,
             workers=self._plan.workers,
-            components=[part.component for part in self._parts.values()],
+            components=self._crew.components,
         ).write(self._data_dir)
-
-    def _last_words(self, name: str) -> str:
-        log = self._data_dir / "logs" / f"{name}.log"
-        last = tail(log, 1)
-        return f"{last[0].strip()[:200]!r}, see {log}" if last else f"see {log}"
