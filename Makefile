@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CODE := infra/smartlearn producers/smartlearn stream_processors/smartlearn dashboard/smartlearn
 
 .DEFAULT_GOAL := help
-.PHONY: help run install install-dev test test-fast lint format bench screenshots schemas constraints env clean
+.PHONY: help run install install-dev servers test test-fast lint format bench screenshots schemas constraints env clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing into $(VENV) what the tests need"
 	@$(PIP) install --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/.installed
+
+servers: install-dev ## build Kafka and InfluxDB without containers, once, into a cache
+	@$(BIN)/smartlearn servers build
 
 test: install-dev ## run every test, on the real thing
 	@PYTHON=$(BIN)/python sh tests/system_packages.sh
