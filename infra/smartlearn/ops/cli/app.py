@@ -10,6 +10,7 @@ import typer
 
 from smartlearn.ops.cli import (
     alerts,
+    dead_letters,
     demo,
     doctor,
     export,
@@ -33,7 +34,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for group in (up, status, doctor, demo, importing, query, export, alerts, reset, topics, services, servers, store):
+for group in (
+    up, status, doctor, demo, importing, query, export, alerts, dead_letters, reset, topics, services, servers, store,
+):  # fmt: skip
     group.register(app)
 
 
