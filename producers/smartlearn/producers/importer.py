@@ -15,7 +15,8 @@ import numpy as np
 
 from smartlearn.core.batch import IMPORT_SOURCE, Batch, Int64Array, Kind, TextColumn
 from smartlearn.core.errors import InvalidExport, SettingsError
-from smartlearn.core.export_format import SECTIONS, Table, format_export_time, read_export
+from smartlearn.core.export_format import SECTIONS, format_export_time
+from smartlearn.core.export_reading import Table, read_export
 from smartlearn.core.pseudonyms import Pseudonymizer
 from smartlearn.core.settings import Settings
 from smartlearn.core.stack import with_stack

@@ -9,7 +9,8 @@ import pytest
 from tests.unit.producers.brokers import FakeBroker
 
 from smartlearn.core.settings import KafkaSettings
-from smartlearn.producers.courier import IN_FLIGHT_BYTES, LOOK_INTERVAL_S, STALL_S, Courier
+from smartlearn.producers.connection import LOOK_INTERVAL_S, Connection
+from smartlearn.producers.courier import IN_FLIGHT_BYTES, STALL_S, Courier
 from smartlearn.producers.rows import Outgoing
 from smartlearn.producers.sender import Failed
 from smartlearn.producers.spool import Spool
@@ -49,16 +50,15 @@ class World:
 def world(tmp_path: Path) -> World:
     broker, now, said = FakeBroker(), [100.0], list[str]()
     where: list[KafkaSettings | None] = [KafkaSettings(bootstrap_servers="127.0.0.1:1")]
-    courier = Courier(
+    connection = Connection(
         locate=lambda: where[0],
         connect=broker.connect,
         topics=broker.topics,
-        spool=Spool(tmp_path, "me", 1 << 26),
         away=said.append,
-        lost=said.append,
         background=lambda work: work(),
         clock=lambda: now[0],
     )
+    courier = Courier(connection, Spool(tmp_path, "me", 1 << 26), said.append, clock=lambda: now[0])
     return World(courier, broker, now, said, where)
 
 

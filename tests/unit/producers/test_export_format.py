@@ -12,7 +12,8 @@ import pytest
 
 from smartlearn.core.batch import Kind
 from smartlearn.core.errors import InvalidExport
-from smartlearn.core.export_format import read_export, write_export
+from smartlearn.core.export_format import write_export
+from smartlearn.core.export_reading import read_export
 
 SAMPLE = Path(__file__).parents[4] / "shared" / "data" / "smartlearn_demo_export.json"
 
