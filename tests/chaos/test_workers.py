@@ -1,0 +1,83 @@
+"""Workers that are killed, all at once or one while another joins: nothing is missing, nothing is there twice."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+
+import pytest
+from tests.chaos.cluster import Cluster
+from tests.chaos.load import Feeding, Load
+from tests.stacks import until
+
+pytestmark = [pytest.mark.chaos, pytest.mark.servers]
+
+# Kafka forgets a killed member after its session timeout, 6 s, and lets nobody read before.
+TAKEOVER_S = 40.0
+
+
+def test_all_workers_killed_at_once_lose_and_double_nothing(cluster: Cluster, seed: int) -> None:
+    load = Load(seed)
+    for name in ("worker-1", "worker-2"):
+        cluster.start(name)
+    with Feeding(load, cluster.send):
+        until(lambda: cluster.own_everything("worker-1", "worker-2"), TAKEOVER_S)
+        until(lambda: cluster.stored() > 200, TAKEOVER_S)
+        cluster.kill("worker-1", "worker-2")
+        before = cluster.stored()
+        for name in ("worker-1", "worker-2"):
+            cluster.start(name)
+        until(lambda: cluster.stored() > before, TAKEOVER_S)
+    cluster.check(load.events())
+
+
+def test_a_worker_killed_at_twenty_random_moments_loses_and_doubles_nothing(cluster: Cluster, seed: int) -> None:
+    load, moments = Load(seed), random.Random(seed)
+    cluster.start("worker-1")
+    with Feeding(load, cluster.send):
+        for kill in range(20):
+            if kill % 4 == 0:
+                # It works by then; the others are killed while it starts, joins, reads its state, or works.
+                until(lambda: cluster.own_everything("worker-1"), TAKEOVER_S)
+                before = cluster.stored()
+                until(lambda before=before: cluster.stored() > before, TAKEOVER_S)
+            time.sleep(moments.uniform(0.0, 4.0))
+            cluster.kill("worker-1")
+            cluster.start("worker-1")
+    cluster.check(load.events())
+
+
+def test_when_one_of_two_workers_is_killed_while_a_third_joins_nothing_is_missing(cluster: Cluster, seed: int) -> None:
+    load, moments = Load(seed), random.Random(seed)
+    for name in ("worker-1", "worker-2"):
+        cluster.start(name)
+    with Feeding(load, cluster.send):
+        until(lambda: cluster.own_everything("worker-1", "worker-2"), TAKEOVER_S)
+        before = cluster.stored()
+        until(lambda: cluster.stored() > before, TAKEOVER_S)
+        cluster.start("worker-3")
+        time.sleep(moments.uniform(0.0, 4.0))
+        cluster.kill("worker-1")
+        until(lambda: cluster.own_everything("worker-2", "worker-3"), TAKEOVER_S)
+    cluster.check(load.events())
+
+
+def test_a_worker_frozen_until_its_partitions_have_moved_spoils_nothing_when_it_wakes(
+    cluster: Cluster, seed: int
+) -> None:
+    load, moments = Load(seed), random.Random(seed)
+    frozen = cluster.start("worker-1")
+    with Feeding(load, cluster.send):
+        until(lambda: cluster.own_everything("worker-1"), TAKEOVER_S)
+        before = cluster.stored()
+        until(lambda: cluster.stored() > before, TAKEOVER_S)
+        time.sleep(moments.uniform(0.0, 1.0))
+        frozen.send_signal(signal.SIGSTOP)
+        cluster.start("worker-2")
+        until(lambda: cluster.own_everything("worker-2"), TAKEOVER_S)
+        before = cluster.stored()
+        until(lambda: cluster.stored() > before + 50, TAKEOVER_S)
+        frozen.send_signal(signal.SIGCONT)
+        until(lambda: cluster.own_everything("worker-1", "worker-2"), TAKEOVER_S)
+    cluster.check(load.events())
