@@ -30,6 +30,7 @@ from smartlearn.ops.cli.app import app
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("system", "ai", "training", "users", "realtime")
 PICTURES = {f"docs/images/{page}-{scheme}.png" for page in PAGES for scheme in ("light", "dark")}
+HOUSES = ("infra", "producers", "stream_processors", "dashboard")
 GENERATED = {".venv", ".git", "artifacts", "dist", "node_modules"}
 
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -292,6 +293,15 @@ def test_the_readme_names_the_two_commands() -> None:
     assert "make test" in text
 
 
+def test_every_file_that_the_architecture_names_exists() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    for name in set(re.findall(r"`([\w/*]+(?:\.py|/))`", text)):
+        pattern = name.removesuffix("/")
+        assert (ROOT / pattern).exists() or any(found for house in HOUSES for found in (ROOT / house).rglob(pattern)), (
+            f"{name} is not there"
+        )
+
+
 def test_every_decision_is_listed_and_has_its_three_parts() -> None:
     folder = ROOT / "docs" / "decisions"
     decisions = sorted(path for path in folder.glob("*.md") if path.name != "README.md")
@@ -306,7 +316,7 @@ def test_every_decision_is_listed_and_has_its_three_parts() -> None:
 
 def test_no_file_names_a_path_of_one_machine() -> None:
     here = [path for path in (ROOT, Path.home()) if len(path.parts) > 2]
-    folders = ("infra", "producers", "stream_processors", "dashboard", "tests", "docs", "examples", "benchmarks", ".ci")
+    folders = (*HOUSES, "tests", "docs", "examples", "benchmarks", ".ci")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
     files += [path for path in ROOT.iterdir() if path.is_file() and not path.name.startswith(".cov")]
     personal = re.compile(r"/(?:home|Users)/(?!smartlearn\b)\w+/")
