@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -37,6 +37,8 @@ _KEY_BYTES: Final = 1000
 _NO_ORIGIN: Final = "the headers of a forwarded message do not tell its origin"
 _PARTITIONS_END: Final = 1 << 31
 _OFFSETS_END: Final = (1 << 63) - 1
+
+BoolArray: TypeAlias = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +97,7 @@ def take(record: Record, rules: IntakeRules, seen: SeenRows, now: int) -> Taken:
         # A fault of ours in reading one message must not stop every worker in front of all that is behind it.
         logger.exception("%s/%d at offset %d", record.topic, record.partition, record.offset)
         return _dead(record, effect, 1, "the message could not be read; the worker's log tells why", rules)
+    effect.source = batch.source
     owner = partition_of(batch.key, rules.partitions)
     if owner != record.partition and ORIGIN_BOOT not in record.headers:
         if len(record.value) > _LARGEST_SENT:
@@ -121,6 +124,8 @@ def take(record: Record, rules: IntakeRules, seen: SeenRows, now: int) -> Taken:
         expired = keep & (batch.timestamp < now - rules.retention)
         effect.count("expired", int(expired.sum()))
         keep &= ~expired
+    if not keep.all():
+        _note_refused(batch, record, ~keep, effect)
     batches = [part for start, stop in _runs(keep) for part in _unseen(batch.rows(start, stop), record, seen, effect)]
     for part in batches:
         effect.count("stored", len(part))
@@ -178,6 +183,14 @@ def _unseen(batch: Batch, record: Record, seen: SeenRows, effect: Effect) -> lis
     return [batch.rows(start - first, stop - first) for start, stop in missing]
 
 
+def _note_refused(batch: Batch, record: Record, refused: BoolArray, effect: Effect) -> None:
+    """Rows that came and were not taken are no holes in their sender's numbers."""
+    sender = _sender(batch, record)
+    if sender is not None:
+        assert batch.seq is not None
+        effect.refused += [(sender, batch.seq + start, batch.seq + stop) for start, stop in _runs(refused)]
+
+
 def _sender(batch: Batch, record: Record) -> Sender | None:
     """What the row numbers are counted per; None where rows have none, or are the offsets of this very partition."""
     if batch.imported:
@@ -188,7 +201,7 @@ def _sender(batch: Batch, record: Record) -> Sender | None:
     return (batch.source, batch.boot, "") if ORIGIN_BOOT in record.headers else None
 
 
-def _runs(keep: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[tuple[int, int]]:
+def _runs(keep: BoolArray) -> list[tuple[int, int]]:
     """The half-open runs of True."""
     if keep.all():
         return [(0, len(keep))]

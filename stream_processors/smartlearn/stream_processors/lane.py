@@ -188,7 +188,7 @@ class Lane:
                     progress.offset, progress.epoch = 0, self._epoch
                 clean = stored is None or progress.released
                 progress.released = False
-                self._partitions[partition] = _Partition(progress, read.seen, read.counts)
+                self._partitions[partition] = _Partition(progress, read.seen, read.totals())
                 self._deriver.open(partition, read.frontier, clean=clean)
 
     def revoke(self, partitions: Iterable[int]) -> None:

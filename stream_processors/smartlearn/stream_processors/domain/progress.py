@@ -14,7 +14,8 @@ from typing import Final
 
 import orjson
 
-from smartlearn.stream_processors.domain.seen import IntervalSet, SeenRows, Sender
+from smartlearn.core.batch import EXTERNAL_SOURCE
+from smartlearn.stream_processors.domain.seen import SeenRows, Sender
 
 COUNTERS: Final = ("in", "stored", "late", "duplicate", "forwarded", "dead", "expired")
 """Rows read; of them stored, and late of the stored; read before; sent on to their partition; dead-lettered;
@@ -55,11 +56,16 @@ class Frontier:
 
 @dataclass(slots=True)
 class Effect:
-    """What one message changes: rows read of a sender, counters, and the newest event time of a panes' owner."""
+    """What one message changes: the counters of its source, the newest event time of a panes' owner, rows read.
+
+    `rows` are those of a sender that were taken, `refused` those that came and were not: dead or expired.
+    """
 
     offset: int
+    source: str = EXTERNAL_SOURCE
     counts: dict[str, int] = field(default_factory=dict)
     rows: list[tuple[Sender, int, int]] = field(default_factory=list)
+    refused: list[tuple[Sender, int, int]] = field(default_factory=list)
     at: int = 0
     newest: int = BEGINNING
     owner: str = ""
@@ -78,7 +84,7 @@ class Progress:
         offset: the next offset to read; everything before it is in the store.
         epoch: which broker the offset belongs to; None is one that keeps its topics.
         frontier: the newest event times before `offset`.
-        counts: the ledger's counters up to `offset`.
+        counts: the ledger up to `offset`: source → counter → rows. What cannot be read is of the source `external`.
         seen: the rows read up to `offset`.
         released: whether the owner that stored this has ended and will not write any more.
     """
@@ -86,19 +92,27 @@ class Progress:
     offset: int = 0
     epoch: str | None = None
     frontier: Frontier = field(default_factory=Frontier)
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
     seen: SeenRows = field(default_factory=SeenRows)
     released: bool = False
 
     def apply(self, effect: Effect) -> None:
         """Pass one message."""
         self.offset = effect.offset + 1
-        for counter, rows in effect.counts.items():
-            self.counts[counter] += rows
+        if effect.counts:
+            counts = self.counts.setdefault(effect.source, dict.fromkeys(COUNTERS, 0))
+            for counter, rows in effect.counts.items():
+                counts[counter] += rows
         for sender, start, stop in effect.rows:
             self.seen.add(sender, start, stop, effect.at)
+        for sender, start, stop in effect.refused:
+            self.seen.refuse(sender, start, stop, effect.at)
         if effect.newest > BEGINNING:
             self.frontier.advance(effect.owner, effect.newest)
+
+    def totals(self) -> dict[str, int]:
+        """Counter → rows of all sources."""
+        return {counter: sum(counts[counter] for counts in self.counts.values()) for counter in COUNTERS}
 
     def forget(self, before: int) -> None:
         """Drop what is known of senders and owners that were silent since `before` (µs)."""
@@ -114,9 +128,7 @@ class Progress:
                 "frontier": self.frontier.encode(),
                 "counts": self.counts,
                 "released": self.released,
-                "seen": [
-                    [*sender, self.seen.heard[sender], list(intervals)] for sender, intervals in self.seen.rows.items()
-                ],
+                "seen": self.seen.encode(),
             }
         )
 
@@ -124,17 +136,12 @@ class Progress:
     def decode(cls, value: bytes) -> Progress:
         """The inverse of `encode`."""
         stored = orjson.loads(value)
-        seen = SeenRows()
-        for source, boot, key, heard, intervals in stored["seen"]:
-            seen.rows[source, boot, key] = IntervalSet(intervals)
-            seen.heard[source, boot, key] = heard
-        counts: Mapping[str, int] = stored["counts"]
         return cls(
             offset=stored["offset"],
             epoch=stored["epoch"],
             frontier=Frontier(**stored["frontier"]),
-            counts={counter: counts.get(counter, 0) for counter in COUNTERS},
-            seen=seen,
+            counts=stored["counts"],
+            seen=SeenRows.decode(stored["seen"]),
             released=stored.get("released", False),
         )
 
