@@ -80,7 +80,7 @@ def create_app(
     server = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app = _dash(server, settings)
     app.layout = shell.layout(settings)
-    shell.register(app, present)
+    shell.register(app)
     for page in PAGES:
         wiring.register(app, page, context, home=page is PAGES[0])
     realtime.register(app, context)

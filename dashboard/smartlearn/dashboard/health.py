@@ -33,6 +33,11 @@ class Present(Protocol):
         """The broker's status."""
         ...
 
+    @property
+    def clients(self) -> int:
+        """How many pages are open that get pushes."""
+        ...
+
     def workers(self) -> dict[str, Any]:
         """Worker → pid, answers, assigned."""
         ...
@@ -68,7 +73,12 @@ class Health:
         components: dict[str, Any] = {
             "broker": {"state": "ok"} if broker.up else {"state": "down", "reason": broker.reason},
             "store": self._store_state(),
-            "dashboard": {"state": "ok", "pid": os.getpid(), "uptime_s": round(time.monotonic() - self._started)},
+            "dashboard": {
+                "state": "ok",
+                "pid": os.getpid(),
+                "uptime_s": round(time.monotonic() - self._started),
+                "live_pages": self._present.clients,
+            },
             "workers": self._workers(),
         }
         if broker.up:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Final
 
 import dash
@@ -13,7 +12,6 @@ from dash.development.base_component import Component
 
 from smartlearn.core.settings import Settings
 from smartlearn.dashboard import components, theme
-from smartlearn.dashboard.live import LiveHub
 from smartlearn.dashboard.pages import NAVIGATION
 
 INDEX: Final = """<!DOCTYPE html>
@@ -39,7 +37,6 @@ INDEX: Final = """<!DOCTYPE html>
 
 NAVBAR: Final = 208
 HEADER: Final = 52
-_CHECK_MS: Final = 5000
 
 
 def layout(settings: Settings) -> Component:
@@ -59,8 +56,8 @@ def layout(settings: Settings) -> Component:
             dcc.Store(id="beat"),
             dcc.Store(id="live"),
             dcc.Store(id="socket"),
+            dcc.Store(id="system"),
             dcc.Interval(id="tick", interval=refresh_ms),
-            dcc.Interval(id="check", interval=_CHECK_MS),
             dmc.AppShell(
                 id="shell",
                 header={"height": HEADER},
@@ -77,7 +74,7 @@ def layout(settings: Settings) -> Component:
     return provider
 
 
-def register(app: Dash, hub: LiveHub) -> None:
+def register(app: Dash) -> None:
     """The callbacks that all pages share."""
     every: Any = ALL
     controls, graphs = components.filter_id(every), components.graph_id(every)
@@ -103,27 +100,10 @@ def register(app: Dash, hub: LiveHub) -> None:
             State("shell", "navbar"),
         ),
         "socket": (Output("socket", "data"), path, Input(views, "data")),
+        "system": (Output("state", "children"), Input("system", "data")),
     }  # fmt: skip
     for name, arguments in functions.items():
         app.clientside_callback(ClientsideFunction("smartlearn", name), *arguments)  # type: ignore[no-untyped-call]
-
-    @app.callback(Output("state", "children"), Input("check", "n_intervals"))
-    async def state(_: Any) -> Component:
-        await asyncio.sleep(0)
-        return system_state(hub)
-
-
-def system_state(hub: LiveHub) -> Component:
-    """One mark for broker and workers, in the header."""
-    if not hub.broker.up:
-        return components.status_mark("critical", "Broker away")
-    workers = hub.workers()
-    answering = sum(1 for worker in workers.values() if worker["answers"])
-    if not answering:
-        return components.status_mark("critical", "No worker answers")
-    if answering < len(workers):
-        return components.status_mark("warning", f"{answering} of {len(workers)} workers")
-    return components.status_mark("ok", f"{answering} worker{'' if answering == 1 else 's'}")
 
 
 _TEMPLATES: Final = (theme.LIGHT, theme.DARK)

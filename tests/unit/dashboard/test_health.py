@@ -27,6 +27,7 @@ class Present:
     """What the live topic tells, by hand."""
 
     up: bool = True
+    clients: int = 2
     found: dict[str, Any] = field(default_factory=lambda: {"worker-1": worker()})
     partitions: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TOPIC_OF.values(), COUNT))
 
@@ -74,6 +75,7 @@ def test_a_whole_installation_is_ok(tmp_path: Path) -> None:
     assert state["status"] == "ok"
     assert state["components"]["store"] == {"state": "ok", "version": "SQLite 3"}
     assert state["components"]["workers"] == {"worker-1": {"state": "running", "pid": 7}}
+    assert state["components"]["dashboard"]["live_pages"] == 2
     assert state["lag"] == {PERFORMANCE: 3}
     assert state["counts"] == {PERFORMANCE: {"in": 9}}
 

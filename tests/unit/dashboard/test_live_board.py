@@ -181,6 +181,16 @@ def test_alerts_are_worst_first() -> None:
     assert [one.node for one in board.open_alerts()] == ["b", "a"]
 
 
+def test_the_state_says_which_workers_answer_and_what_is_open() -> None:
+    board = Board()
+    board.take_live(message("worker-1"), NOW)
+    board.take_live(message("worker-2"), NOW + 4 * SECOND_US)
+    board.replace_standing([standing("warning", NOW, "a"), standing("critical", NOW, "b"), standing("ok", NOW, "c")])
+    state = board.state(NOW + 6 * SECOND_US)
+    assert state["workers"] == {"worker-1": False, "worker-2": True}
+    assert state["open"] == {"critical": 1, "warning": 1}
+
+
 def test_every_metric_of_an_update_has_a_value_a_node() -> None:
     board = Board()
     board.take_live(message(a={"timestamp": NOW, "cpu_usage": 1.0}), NOW)

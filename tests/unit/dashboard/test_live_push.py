@@ -18,7 +18,7 @@ from websockets.exceptions import InvalidStatus
 from smartlearn.core.errors import StoreUnavailable
 from smartlearn.dashboard.live.board import Standing
 from smartlearn.dashboard.live.feed import BrokerStatus
-from smartlearn.dashboard.live.push import Client, LiveHub, add_route, same_origin
+from smartlearn.dashboard.live.push import Client, LiveHub, add_route, same_origin, watched_by
 
 
 class HandFeed:
@@ -128,6 +128,24 @@ def test_a_page_that_watches_a_node_gets_that_node(served: Served) -> None:
         assert json.loads(socket.recv(5))["nodes"]["node"] == ["b"]
 
 
+def test_a_page_that_shows_the_state_gets_nothing_else(served: Served) -> None:
+    with running(served) as server, server.socket("/live?state") as socket:
+        until(lambda: len(served.hub._clients) == 1)
+        assert served.hub.clients == 0
+        served.push(message(a={"timestamp": NOW, "cpu_usage": 1.0}))
+        state = json.loads(socket.recv(5))
+    assert state == {
+        "broker": True, "now": NOW, "workers": {"worker-1": True}, "open": {"critical": 0, "warning": 0},
+    }  # fmt: skip
+
+
+def test_a_page_watches_so_many_nodes_at_most() -> None:
+    assert watched_by({}) == frozenset()
+    assert watched_by({"node": "a,,b"}) == frozenset({"a", "b"})
+    assert watched_by({"state": ""}) is None
+    assert len(watched_by({"node": ",".join(map(str, range(5000)))}) or ()) == 200
+
+
 def test_a_closed_page_leaves_nothing(served: Served) -> None:
     def pumps() -> list[str]:
         return [repr(task) for task in asyncio.all_tasks(served.loop) if "_pump" in repr(task)]
@@ -181,9 +199,9 @@ def test_what_stood_stands_while_the_store_is_away() -> None:
 def test_a_hundred_pages_share_one_encoding(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[frozenset[str]] = []
 
-    def update(now: int, watched: frozenset[str]) -> dict[str, int]:
+    def update(_: int, watched: frozenset[str]) -> dict[str, int]:
         asked.append(watched)
-        return {"now": now}
+        return {}
 
     monkeypatch.setattr(served.hub._board, "update", update)
     for _ in range(100):

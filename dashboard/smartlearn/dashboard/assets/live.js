@@ -1,51 +1,73 @@
-// The pushes of Real-time Metrics. A worker holds the socket (its errors stay out of the console, its timers run on in
-// hidden tabs); each message goes to the store "live", whose callback paints figures and extends the strips.
+// Pushes. A worker holds the socket: its errors stay out of the console, its timers run on in hidden tabs. On every page
+// it tells the state of the system; on Real-time Metrics each message also goes to the store "live", whose callback
+// paints figures and extends the strips.
 (function () {
   "use strict";
+  const STEP_MS = 5000;
   const noUpdate = () => window.dash_clientside.no_update;
-  const state = { worker: null, url: null, open: false, heard: 0, since: 0, last: null, painted: 0, buffer: {}, drawn: {} };
+  const state = { worker: null, url: null, open: false, heard: 0, since: 0, last: null, painted: 0, buffer: {}, rest: 0 };
 
   // ---------------------------------------------------------------- the socket
 
   const prefix = () => JSON.parse(document.getElementById("_dash-config").textContent).requests_pathname_prefix;
 
   function socket(pathname, views) {
-    const asked = views[0];
-    if (!String(pathname).endsWith("/realtime")) {
-      stop();
-      return noUpdate();
-    }
+    const live = String(pathname).endsWith("/realtime");
     const scheme = window.location.protocol === "https:" ? "wss:" : "ws:";
-    const nodes = asked && asked.node ? "?node=" + encodeURIComponent(asked.node) : "";
-    const url = `${scheme}//${window.location.host}${prefix()}live${nodes}`;
-    if (state.url === url && state.worker) return noUpdate();
-    stop();
-    Object.assign(state, { url, since: Date.now(), heard: 0, last: null, buffer: {}, drawn: {} });
-    state.worker = new Worker(`${prefix()}assets/worker/live.js`);
-    state.worker.onmessage = (event) => received(event.data);
+    const node = live && views[0] && views[0].node ? "node=" + encodeURIComponent(views[0].node) : "";
+    const url = `${scheme}//${window.location.host}${prefix()}live?${live ? node : "state"}`;
+    if (state.url === url) return noUpdate();
+    Object.assign(state, { url, since: Date.now(), heard: 0, last: null, buffer: {} });
+    if (!state.worker) {
+      state.worker = new Worker(`${prefix()}assets/worker/live.js`);
+      state.worker.onmessage = (event) => received(event.data);
+    }
     state.worker.postMessage({ url });
     return noUpdate();
   }
 
-  function stop() {
-    if (!state.worker) return;
-    state.worker.postMessage({ url: null });
-    state.worker.terminate();
-    Object.assign(state, { worker: null, url: null, open: false });
-  }
+  // Whether it makes sense to ask the server: yes while the socket is open, or where sockets never come through.
+  window.smartlearnReachable = () => state.open || !state.everOpen;
 
   function received(message) {
     if ("open" in message) {
+      const back = message.open && !state.open && state.everOpen;
       if (!message.open && state.open) state.since = Date.now();
       state.open = message.open;
+      state.everOpen = state.everOpen || message.open;
+      if (back) window.dash_clientside.set_props("beat", { data: "back " + Date.now() });
+      if (!message.open) tell({ away: true });
       return;
     }
+    const update = JSON.parse(message.text);
+    tell({ broker: update.broker, workers: update.workers, open: update.open });
+    if (!update.nodes) return;
     state.heard = Date.now();
-    state.last = JSON.parse(message.text);
+    state.last = update;
     // The server's clock against ours: ages are told by the server's.
-    state.ahead = state.last.now / 1000 - Date.now();
-    keep(state.last.nodes);
-    window.dash_clientside.set_props("live", { data: state.last.now });
+    state.ahead = update.now / 1000 - Date.now();
+    keep(update.nodes);
+    window.dash_clientside.set_props("live", { data: update.now });
+  }
+
+  // ---------------------------------------------------------------- the state of the system
+
+  function tell(system) {
+    const text = JSON.stringify(system);
+    if (text === state.told) return;
+    state.told = text;
+    window.dash_clientside.set_props("system", { data: system });
+  }
+
+  function system(told) {
+    if (!told) return noUpdate();
+    if (told.away) return mark("unknown", "Dashboard away");
+    if (!told.broker) return mark("critical", "Broker away");
+    const names = Object.keys(told.workers);
+    const answering = names.filter((name) => told.workers[name]).length;
+    if (!answering) return mark("critical", "No worker answers");
+    if (answering < names.length) return mark("warning", `${answering} of ${names.length} workers`);
+    return mark("ok", answering === 1 ? "1 worker" : `${answering} workers`);
   }
 
   // ---------------------------------------------------------------- the strips
@@ -70,14 +92,20 @@
     return card && card.querySelector(".js-plotly-plot");
   };
 
-  // One draw at a time: what comes meanwhile is drawn together by the next.
+  // One draw at a time: what comes meanwhile is drawn together by the next. A slow machine draws less often, so that
+  // drawing takes a quarter of its time at most.
   function draw(settings) {
-    if (state.drawing || document.hidden || !window.Plotly) return;
+    const started = performance.now();
+    if (state.drawing || document.hidden || !window.Plotly || started < state.rest) return;
     const rows = state.buffer;
     state.buffer = {};
     const jobs = Object.keys(settings.metrics).map((metric) => extend(metric, rows, settings));
     state.drawing = true;
-    Promise.all(jobs).catch(() => undefined).finally(() => (state.drawing = false));
+    Promise.all(jobs).catch(() => undefined).finally(() => {
+      const ended = performance.now();
+      state.drawing = false;
+      state.rest = ended + Math.min(3 * (ended - started), 1000);
+    });
   }
 
   async function extend(metric, rows, settings) {
@@ -93,14 +121,30 @@
       const last = trace.x.length ? Date.parse(trace.x[trace.x.length - 1] + "Z") : 0;
       const newer = found.filter((row) => row[metric] != null && row.time > last);
       if (!newer.length) continue;
-      update.x.push(newer.map((row) => stamp(row.time)));
-      update.y.push(newer.map((row) => Math.round(row[metric] * 1000) / 1000));
+      const x = [];
+      const y = [];
+      let before = last || newer[0].time;
+      for (const row of newer) {
+        // Missing data is a gap, not a line.
+        if (row.time - before > settings.gap_ms) {
+          x.push(stamp(before + 1));
+          y.push(null);
+        }
+        x.push(stamp(row.time));
+        y.push(Math.round(row[metric] * 1000) / 1000);
+        before = row.time;
+      }
+      update.x.push(x);
+      update.y.push(y);
       indices.push(places[name]);
     }
     if (indices.length) await window.Plotly.extendTraces(graph, update, indices, 2000);
-    if (!zoomed(graph)) {
-      const now = Date.now() + (state.ahead || 0);
-      await window.Plotly.relayout(graph, { "xaxis.range": [stamp(now - settings.window_ms), stamp(now)] });
+    // The axis moves in steps, and ends a step ahead: a move costs as much as a draw.
+    const now = Date.now() + (state.ahead || 0);
+    if (now > (graph.smartlearnEnd || 0) && !zoomed(graph)) {
+      graph.smartlearnEnd = now + STEP_MS;
+      const range = [stamp(graph.smartlearnEnd - settings.window_ms), stamp(graph.smartlearnEnd)];
+      await window.Plotly.relayout(graph, { "xaxis.range": range });
       graph.smartlearnRange = graph.layout.xaxis.range.slice();
     }
   }
@@ -148,15 +192,16 @@
     if (seconds < 5400) return `${Math.round(seconds / 60)} min ago`;
     return seconds < 172800 ? `${Math.round(seconds / 3600)} h ago` : `${Math.round(seconds / 86400)} d ago`;
   }
-  function mark(settings, status, word) {
-    return span(`status ${status}`, span("icon", settings.icons[status]), span("", word || settings.words[status]));
+  function mark(status, word) {
+    const { icons, words } = window.smartlearnStatus;
+    return span(`status ${status}`, span("icon", icons[status]), span("", word || words[status]));
   }
-  function stat(settings, label, value, unit, status, note) {
+  function stat(label, value, unit, status, note) {
     return div(
       `stat ${status || ""}`.trim(),
       div("stat-label", label),
       div("stat-value", span("value", value), span("unit", unit)),
-      div("stat-line", ...(status ? [mark(settings, status)] : []), span("note", note)),
+      div("stat-line", ...(status ? [mark(status)] : []), span("note", note)),
     );
   }
   function level(settings, metric, value) {
@@ -174,17 +219,17 @@
     const age = newest == null ? "never" : ago(newest);
     const [value, ...unit] = age.split(" ");
     const cards = [
-      stat(settings, "Newest point", value, unit.join(" "), newest == null ? "unknown" : newest > 60000 ? "warning" : "ok",
+      stat("Newest point", value, unit.join(" "), newest == null ? "unknown" : newest > 60000 ? "warning" : "ok",
         newest == null ? "nothing has come yet" : new Date(last.newest / 1000).toISOString().slice(11, 19) + " UTC"),
-      stat(settings, "Nodes reporting", String(last.fleet.nodes), "", last.fleet.nodes ? "ok" : "unknown", "in the last minute"),
+      stat("Nodes reporting", String(last.fleet.nodes), "", last.fleet.nodes ? "ok" : "unknown", "in the last minute"),
     ];
     for (const [metric, what] of Object.entries(settings.metrics)) {
       const found = last.fleet[metric];
       const [text, shownUnit] = shown(found && found.mean, what.unit);
       const high = found && found.nodes > 1 ? `${shown(found.high, what.unit).join(" ")} ${found.node}` : found ? found.node : "not measured";
-      cards.push(stat(settings, what.title, text, shownUnit, found ? level(settings, metric, found.high) : "unknown", high));
+      cards.push(stat(what.title, text, shownUnit, found ? level(settings, metric, found.high) : "unknown", high));
     }
-    cards.push(stat(settings, "Events", number(events), "/ s", answering ? "ok" : "critical",
+    cards.push(stat("Events", number(events), "/ s", answering ? "ok" : "critical",
       answering ? `${number(waiting)} waiting` : "no worker answers"));
     return cards;
   }
@@ -213,7 +258,7 @@
     return last.alerts.slice(0, 30).map((one) => {
       const rule = settings.rules[one.rule] || { title: one.rule, unit: "" };
       const value = shown(one.value, rule.unit).join(" ");
-      return div("advice-line", mark(settings, one.state),
+      return div("advice-line", mark(one.state),
         div("advice-body", div("advice-title", `${rule.title} on ${one.node}`),
           div("advice-text", `${value}, level ${shown(one.threshold, rule.unit).join(" ")}`)),
         span("note", ago(now - one.at / 1000)));
@@ -232,7 +277,7 @@
       const nodes = [...new Set(found.nodes)];
       const rule = settings.rules[found.rule] || { title: found.rule };
       const where = nodes.slice(0, 3).join(", ") + (nodes.length > 3 ? ` and ${nodes.length - 3} more` : "");
-      return div("advice-line", mark(settings, found.state),
+      return div("advice-line", mark(found.state),
         div("advice-body", div("advice-title", action), div("advice-text", `${rule.title} is high on ${where}`)));
     });
   }
@@ -240,9 +285,9 @@
   const message = (text) => div("message", span("big", "○"), part("P", {}, text));
 
   function link(settings, refresh) {
-    if (refresh === "0") return mark(settings, "unknown", "Paused");
-    if (state.heard && Date.now() - state.heard < 4000) return mark(settings, "ok", "Live");
-    return mark(settings, "warning", `Not connected for ${Math.round((Date.now() - Math.max(state.heard, state.since)) / 1000)} s`);
+    if (refresh === "0") return mark("unknown", "Paused");
+    if (state.heard && Date.now() - state.heard < 4000) return mark("ok", "Live");
+    return mark("warning", `Not connected for ${Math.round((Date.now() - Math.max(state.heard, state.since)) / 1000)} s`);
   }
 
   function paint(pushed, second, asked, settings) {
@@ -258,6 +303,6 @@
   }
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    smartlearn: Object.assign((window.dash_clientside || {}).smartlearn || {}, { socket, paint }),
+    smartlearn: Object.assign((window.dash_clientside || {}).smartlearn || {}, { socket, paint, system }),
   });
 })();

@@ -64,9 +64,9 @@
     return [name, patches];
   }
 
-  // Nobody looks at a hidden tab: it asks again when it is shown.
+  // Nobody looks at a hidden tab: it asks again when it is shown. While the server is away nothing is asked.
   function beat(count) {
-    return document.hidden ? noUpdate() : count;
+    return document.hidden || !window.smartlearnReachable() ? noUpdate() : count;
   }
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden && window.dash_clientside && window.dash_clientside.set_props) {

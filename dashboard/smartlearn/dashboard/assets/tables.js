@@ -12,6 +12,7 @@
     return value !== 0 && Math.abs(value) < 1e-4 ? value.toExponential(2) : String(Number(Number(value).toPrecision(3)));
   }
   window.smartlearnNumber = number;
+  window.smartlearnStatus = { icons, words };
 
   const functions = (window.dashAgGridFunctions = window.dashAgGridFunctions || {});
   functions.smartlearnNumber = number;

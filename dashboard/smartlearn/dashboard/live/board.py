@@ -168,12 +168,20 @@ class Board:
         seconds = max(last - first, 1) / SECOND_US
         return {topic: max(count - before.get(topic, count), 0) / seconds for topic, count in after.items()}
 
+    def state(self, now: int) -> dict[str, Any]:
+        """What every page shows: which workers answer, and how many alerts are open."""
+        states = [one.state for one in self._standing.values()]
+        return {
+            "now": now,
+            "workers": {name: (now - beat.received) < SILENT_US for name, beat in self.workers(now).items()},
+            "open": {state: states.count(state) for state in ("critical", "warning")},
+        }
+
     def update(self, now: int, watched: frozenset[str] = frozenset()) -> dict[str, Any]:
         """What changed and what is, for a client that watches some nodes, or all where it names none."""
         fresh = {name: node for name, node in self._nodes.items() if now - node.timestamp < FRESH_US}
         names = sorted((watched or self._shown(fresh)) & self._moved & fresh.keys())
         return {
-            "now": now,
             "newest": self._newest,
             "nodes": {
                 "node": names,
@@ -184,7 +192,6 @@ class Board:
             "rates": self.rates(now),
             "lag": self.lag(now),
             "counts": self.counts(now),
-            "workers": {name: (now - beat.received) < SILENT_US for name, beat in self.workers(now).items()},
             "alerts": [
                 {
                     "rule": one.rule, "node": one.node, "state": one.state, "value": one.value,

@@ -24,8 +24,8 @@ from smartlearn.dashboard.queries.history import History
 
 ROUTE: Final = "/live"
 
-# Workers speak twice a second; updates go out a little faster, so that none waits for the next.
-_EVERY_S: Final = 0.2
+# Workers speak twice a second; updates go out a little faster, so that none waits long for the next.
+_EVERY_S: Final = 0.4
 # Without news an update goes out all the same: ages and states move on.
 _IDLE_S: Final = 1.0
 # Transitions are pushed as they come; the store is asked in case one was retracted or missed.
@@ -61,10 +61,14 @@ class Feed(Protocol):
 MakeFeed: TypeAlias = Callable[[Take, Take, Callable[[], None]], Feed]
 
 
-class Client:
-    """One open page: the nodes it watches, and the updates it has not taken yet."""
+Watched: TypeAlias = frozenset[str] | None
+"""The nodes that a page watches, all of them where it names none; None is a page that only shows the state."""
 
-    def __init__(self, watched: frozenset[str]) -> None:
+
+class Client:
+    """One open page: what it watches, and the updates it has not taken yet."""
+
+    def __init__(self, watched: Watched) -> None:
         self.watched = watched
         self._queue: asyncio.Queue[str] = asyncio.Queue(_QUEUED)
 
@@ -111,8 +115,8 @@ class LiveHub:
 
     @property
     def clients(self) -> int:
-        """How many pages are open."""
-        return len(self._clients)
+        """How many pages show what happens now."""
+        return sum(1 for client in self._clients if client.watched is not None)
 
     @property
     def broker(self) -> BrokerStatus:
@@ -141,9 +145,9 @@ class LiveHub:
         self._feed.stop()
 
     @contextlib.contextmanager
-    def client(self, watched: Iterable[str] = ()) -> Iterator[Client]:
+    def client(self, watched: Watched) -> Iterator[Client]:
         """A client while the context lasts."""
-        client = Client(frozenset(list(watched)[:_MOST_WATCHED]))
+        client = Client(watched)
         self._clients.add(client)
         try:
             yield client
@@ -174,8 +178,9 @@ class LiveHub:
         self._sent, self._news = moment, False
         now = self._now()
         self._report = (_workers(self._board, now), self._board.lag(now), self._board.counts(now))
+        state = {"broker": self.broker.up, **self._board.state(now)}
         texts = {
-            watched: orjson.dumps(self._board.update(now, watched)).decode()
+            watched: orjson.dumps(state if watched is None else state | self._board.update(now, watched)).decode()
             for watched in {client.watched for client in list(self._clients)}
         }
         self._board.settle(now)
@@ -183,7 +188,7 @@ class LiveHub:
             with contextlib.suppress(RuntimeError):  # the loop is closing
                 self._loop.call_soon_threadsafe(self._deliver, texts)
 
-    def _deliver(self, texts: Mapping[frozenset[str], str]) -> None:
+    def _deliver(self, texts: Mapping[Watched, str]) -> None:
         for client in self._clients:
             if (text := texts.get(client.watched)) is not None:
                 client.put(text)
@@ -193,7 +198,10 @@ class LiveHub:
 
 
 def add_route(server: FastAPI, hub: LiveHub) -> None:
-    """Serve the hub's updates at /live, to pages of this very address only; `?node=a,b` watches some nodes."""
+    """Serve the hub's updates at /live, to pages of this very address only.
+
+    `?node=a,b` watches some nodes, `?state` the state of the system and nothing else.
+    """
 
     @server.websocket(ROUTE)
     async def live(socket: WebSocket) -> None:
@@ -201,8 +209,7 @@ def add_route(server: FastAPI, hub: LiveHub) -> None:
             await socket.close(_WRONG_ORIGIN, "pages of another address may not read this")
             return
         await socket.accept()
-        names = [name for name in socket.query_params.get("node", "").split(",") if name]
-        with hub.client(names) as client:
+        with hub.client(watched_by(socket.query_params)) as client:
             pump = asyncio.create_task(_pump(socket, client))
             try:
                 while True:
@@ -218,6 +225,14 @@ def add_route(server: FastAPI, hub: LiveHub) -> None:
 def same_origin(origin: str | None, host: str | None) -> bool:
     """Whether a page at `origin` was served by `host`."""
     return bool(origin and host) and urlsplit(str(origin)).netloc.lower() == str(host).lower()
+
+
+def watched_by(query: Mapping[str, str]) -> Watched:
+    """What a page asks to watch."""
+    if "state" in query:
+        return None
+    names = [name for name in query.get("node", "").split(",") if name]
+    return frozenset(names[:_MOST_WATCHED])
 
 
 async def _pump(socket: WebSocket, client: Client) -> None:

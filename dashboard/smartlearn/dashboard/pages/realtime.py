@@ -23,6 +23,7 @@ from smartlearn.dashboard.live.board import METRICS
 from smartlearn.dashboard.panels import Chart, Choice, Context, Page
 from smartlearn.dashboard.queries.history import History
 from smartlearn.dashboard.queries.rollups import grouped
+from smartlearn.dashboard.queries.window import with_gaps
 from smartlearn.dashboard.view import View, parse_view
 from smartlearn.dashboard.wiring import DARK_STATE
 
@@ -31,6 +32,9 @@ NAME: Final = "Real-time Metrics"
 
 BACKFILL_S: Final = 600
 """So much history is drawn before the first push, and kept in sight."""
+
+GAP_S: Final = 60
+"""A line is interrupted where a node sent nothing for so long."""
 
 _STEP: Final = 2 * queries.SECOND
 _MOST_LINES: Final = 8
@@ -161,9 +165,10 @@ def strip(name: str, recent: Sequence[Recent], context: Context, view: View) -> 
         column = one.values[name]
         has = np.isfinite(column)
         color, dash_style = looks[one.node]
+        time, (values,) = with_gaps(one.time[has], GAP_S * queries.SECOND // 3, [column[has]])
         figure.add_scatter(
-            x=style.moments(one.time[has]).astype(str).tolist(),
-            y=np.round(column[has], 3).tolist(),
+            x=style.moments(time).astype(str).tolist(),
+            y=[None if np.isnan(value) else round(value, 3) for value in values.tolist()],
             name=one.node,
             mode="lines",
             line={"color": color, "width": 1.8, "dash": dash_style},
@@ -187,7 +192,8 @@ def _strip(name: str, recent: Sequence[Recent], context: Context, view: View) ->
     what = metric(name)
     panel = Chart(f"live-{name}", what.title, lambda _context, _view: go.Figure(), f"{what.unit}, last 10 min")
     graph = components.graph(panel.id, strip(name, recent, context, view), _HEIGHT)
-    return components.shell(panel.id, what.title, [graph], unit=panel.unit, span=6)
+    hint = f"At most {_MOST_LINES} nodes, the busiest; choose others above."
+    return components.shell(panel.id, what.title, [graph], unit=panel.unit, span=6, hint=hint)
 
 
 def _card(name: str, title: str, unit: str, span: int) -> Component:
@@ -211,9 +217,7 @@ def _settings(context: Context, view: View) -> dict[str, Any]:
         "series": list(theme.SERIES),
         "most_lines": _MOST_LINES,
         "window_ms": BACKFILL_S * 1000,
-        "icons": theme.STATUS_ICONS,
-        "words": theme.STATUS_WORDS,
-        "backfill": view.now // 1_000_000,
+        "gap_ms": GAP_S * 1000,
     }
 
 
