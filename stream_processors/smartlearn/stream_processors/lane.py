@@ -114,6 +114,7 @@ class _Partition:
     progress: Progress
     seen: SeenRows
     read: dict[str, int]
+    position: int
     pending: PendingEffects = field(default_factory=PendingEffects)
     unsaved: bool = False
 
@@ -188,7 +189,7 @@ class Lane:
                     progress.offset, progress.epoch = 0, self._epoch
                 clean = stored is None or progress.released
                 progress.released = False
-                self._partitions[partition] = _Partition(progress, read.seen, read.totals())
+                self._partitions[partition] = _Partition(progress, read.seen, read.totals(), progress.offset)
                 self._deriver.open(partition, read.frontier, clean=clean)
 
     def revoke(self, partitions: Iterable[int]) -> None:
@@ -218,8 +219,10 @@ class Lane:
         with self._lock:
             for record in records:
                 partition = self._partitions.get(record.partition)
-                if partition is None or record.offset < partition.progress.offset:
+                # After a rebalance the consumer seeks to what is committed, and may hand records over twice.
+                if partition is None or record.offset < partition.position:
                     continue
+                partition.position = record.offset + 1
                 taken = self._take(record, partition, now)
                 partition.pending.append(taken.effect)
                 effects.append((partition, taken.effect))

@@ -171,3 +171,20 @@ def test_a_file_imported_again_is_counted_as_duplicate_at_once_and_after_a_resta
     pipeline.settle(LATER)
     pipeline.start()
     assert pipeline.counts(PERFORMANCE) == expected
+
+
+def test_a_record_that_is_handed_over_twice_counts_once(pipeline: Pipeline) -> None:
+    event = b'{"timestamp":"2026-09-21T14:13:21.5Z","node":"node-a","cpu_usage":50}'
+    for _ in range(2):
+        pipeline.append(PERFORMANCE, "node-a", event)
+    pipeline.send(performance("node-a", [1, 2]))
+    for _ in range(2):
+        pipeline.step(NOW)
+        pipeline._read.clear()
+    pipeline.flush(LATER)
+    pipeline.step(NOW)
+    pipeline.flush(LATER)
+    counts = pipeline.counts(PERFORMANCE)
+    assert (counts["in"], counts["stored"], counts["duplicate"]) == (4, 4, 0)
+    panes = pipeline.store.query(SeriesQuery("performance_10s", fields=("cpu_usage_count",)))
+    assert [series.fields["cpu_usage_count"].tolist() for series in panes] == [[4]]
