@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeAlias
@@ -11,9 +12,11 @@ from confluent_kafka.admin import AdminClient
 
 from smartlearn.core.batch import Batch
 from smartlearn.core.codec import encode_batch
-from smartlearn.core.errors import BrokerError, BrokerUnavailable
+from smartlearn.core.errors import BrokerError, BrokerUnavailable, StoreUnavailable
 from smartlearn.core.settings import KafkaSettings
 from smartlearn.core.topics import REQUEST_TIMEOUT_S, TOPIC_OF, client_config
+from smartlearn.producers.counts import TopicCounts
+from smartlearn.producers.ledger import Account, Ledger
 from smartlearn.producers.rows import Outgoing
 from smartlearn.producers.sender import Delivered, Failed, KafkaSender
 
@@ -31,9 +34,19 @@ _ASK_INTERVAL_S: Final = 0.2
 
 
 def send_all(
-    kafka: KafkaSettings, batches: Iterable[Batch], progress: Progress = lambda _done, _total: None
+    kafka: KafkaSettings,
+    batches: Iterable[Batch],
+    progress: Progress = lambda _done, _total: None,
+    *,
+    ledger: Ledger | None = None,
 ) -> Offsets:
     """Send batches and wait until each is delivered.
+
+    Args:
+        kafka: where the broker is.
+        batches: what to send.
+        progress: told how far it is.
+        ledger: where what was sent is counted; that it cannot be is no reason to fail.
 
     Raises:
         SettingsError: no broker is set.
@@ -46,7 +59,13 @@ def send_all(
         return {}
     sender = KafkaSender(kafka)
     _require_topics(kafka, sender, {TOPIC_OF[batch.kind] for batch in prepared})
-    return _Run(kafka, sender, progress, total).send(prepared)
+    run = _Run(kafka, sender, progress, total)
+    try:
+        return run.send(prepared)
+    finally:
+        if ledger is not None:
+            with contextlib.suppress(StoreUnavailable):
+                ledger.add(run.counts)
 
 
 class _Run:
@@ -62,12 +81,15 @@ class _Run:
         self._offsets: Offsets = {}
         self._failure: Failed | None = None
         self._heard = time.monotonic()
+        self.counts: dict[Account, TopicCounts] = {}
 
     def send(self, batches: Sequence[Batch]) -> Offsets:
         for batch in batches:
             message = Outgoing(TOPIC_OF[batch.kind], batch.key.encode(), encode_batch(batch), len(batch))
             self._due += 1
-            while not self._sender.send(message, self._report_of(len(batch))):
+            counts = self.counts.setdefault((batch.source, message.topic), TopicCounts())
+            counts.produced += len(batch)
+            while not self._sender.send(message, self._report_of(len(batch), counts)):
                 self._serve(0.1)
             self._serve(0)
         while self._due:
@@ -75,7 +97,7 @@ class _Run:
         self._check()
         return self._offsets
 
-    def _report_of(self, rows: int) -> Callable[[Delivered | Failed], None]:
+    def _report_of(self, rows: int, counts: TopicCounts) -> Callable[[Delivered | Failed], None]:
         def report(outcome: Delivered | Failed) -> None:
             self._due -= 1
             if isinstance(outcome, Failed):
@@ -85,6 +107,7 @@ class _Run:
             place = (outcome.topic, outcome.partition)
             self._offsets[place] = max(self._offsets.get(place, -1), outcome.offset)
             self._done += rows
+            counts.delivered += rows
             self._progress(self._done, self._total)
 
         return report

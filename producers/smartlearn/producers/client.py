@@ -23,6 +23,7 @@ from smartlearn.producers import processes
 from smartlearn.producers.connection import Connection
 from smartlearn.producers.counts import TopicCounts
 from smartlearn.producers.courier import Courier
+from smartlearn.producers.ledger import Ledger, Notebook
 from smartlearn.producers.moments import moment_us
 from smartlearn.producers.notices import Notices
 from smartlearn.producers.pump import ENTRIES, Pump
@@ -82,11 +83,13 @@ class EventProducer:
         connection = Connection(self._locate, self._connect, frozenset(TOPIC_OF.values()), self._say_away)
         spool = Spool(self._settings.spool_path.absolute(), self.boot, producer.spool_bytes)
         self._courier = Courier(connection, spool, self._say_lost)
+        self._notebook = Notebook(Ledger(self._settings.data_dir), self.source)
         self._pump = Pump(
             self._courier,
             Encoder(self.source, self.boot, producer.batch_rows),
             self._notices,
             linger_s=producer.linger_ms / 1000,
+            note=lambda now: self._notebook.note(self._tally(), now=now),
             started=lambda: processes.close_with_multiprocessing(self),
         )
         self._rows = self._pump.rows
@@ -132,9 +135,7 @@ class EventProducer:
 
         What `emit` could not take is counted as dropped under the topic "".
         """
-        found = {topic: asdict(counts) for topic, counts in self._courier.tally().items()}
-        missed = self._overflow + self._pump.lost
-        return found | ({"": asdict(TopicCounts(dropped=missed))} if missed else {})
+        return {topic: asdict(counts) for topic, counts in self._tally().items()}
 
     @property
     def pending(self) -> int:
@@ -175,6 +176,10 @@ class EventProducer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _tally(self) -> dict[str, TopicCounts]:
+        missed = self._overflow + self._pump.lost
+        return self._courier.tally() | ({"": TopicCounts(dropped=missed)} if missed else {})
 
     def _miss(self, rows: int) -> None:
         self._overflow += rows

@@ -23,6 +23,7 @@ from smartlearn.core.stack import with_stack
 from smartlearn.core.stores.tiers import retention_ns, tier_of
 from smartlearn.producers.bulk import Offsets, Progress, send_all
 from smartlearn.producers.learners import learner_pseudonyms
+from smartlearn.producers.ledger import Ledger
 from smartlearn.producers.placing import places
 
 DEFAULT_NODE: Final = "import"
@@ -88,7 +89,7 @@ def import_files(
                 raise InvalidExport(f"{path} cannot be imported: {table.section.name}: {error}") from error
     # Per key in the order of time, whatever order the files were named in.
     batches.sort(key=lambda batch: int(batch.timestamp[0]))
-    offsets = send_all(with_stack(settings).kafka, batches, progress)
+    offsets = send_all(with_stack(settings).kafka, batches, progress, ledger=Ledger(settings.data_dir))
     return ImportReport({kind: sum(len(found[kind]) for found in tables) for kind in SECTIONS}, offsets)
 
 

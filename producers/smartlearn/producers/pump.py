@@ -51,6 +51,7 @@ class Pump:
         notices: Notices,
         *,
         linger_s: float,
+        note: Callable[[bool], float | None] = lambda _now: None,
         started: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepare, start nothing.
@@ -60,6 +61,8 @@ class Pump:
             encoder: makes them.
             notices: says what goes wrong.
             linger_s: how long rows wait for others.
+            note: called after each turn to note what was counted, with whether it must be now; returns seconds until
+                it wants to be called again, or None.
             started: called once, when the thread starts.
         """
         self.rows: deque[Any] = deque()
@@ -71,6 +74,7 @@ class Pump:
         self._encoder = encoder
         self._notices = notices
         self._linger_s = linger_s
+        self._note = note
         self._started = started
         self._lock = threading.Lock()
         self._turn = threading.Condition()
@@ -78,6 +82,7 @@ class Pump:
         self._closing = threading.Event()
         self._ended = threading.Event()
         self._taken = 0
+        self._unnoted_s: float | None = None
         self._deadline = 0.0
         self._undecided_until = float("inf")
         self._all_went = True
@@ -140,7 +145,7 @@ class Pump:
             self.asleep = True
             # A row that came before the flag was up has not woken anybody.
             if not self.waiting and not self._closing.is_set():
-                self._wake.wait()
+                self._wake.wait(self._unnoted_s)
             self.asleep = False
             self._closing.wait(self._linger_s)
         self._wake.clear()
@@ -163,6 +168,7 @@ class Pump:
             courier.take(message)
         self._taken = 0
         courier.serve()
+        self._unnoted_s = self._note(False)
         with self._turn:
             self._turn.notify_all()
 
@@ -201,5 +207,6 @@ class Pump:
             self._wake.wait(0.005)
         self._all_went = courier.idle
         courier.put_down()
+        self._note(True)
         with self._turn:
             self._turn.notify_all()

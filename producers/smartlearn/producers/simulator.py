@@ -26,6 +26,7 @@ from smartlearn.producers.demo.nodes import DAY_S, NODES, TRAINING_NODE, Node
 from smartlearn.producers.demo.noise import Noise
 from smartlearn.producers.demo.runs import SLOT_US, STEP_US, STEPS, Run, runs_between
 from smartlearn.producers.learners import learner_pseudonyms
+from smartlearn.producers.ledger import Ledger
 from smartlearn.producers.placing import places
 
 DEFAULT_SEED: Final = 7
@@ -179,7 +180,7 @@ def run_demo(
     demo = Demo(seed, learner_pseudonyms(settings))
     until = now_us()
     batches = demo.history(until)
-    offsets = send_all(with_stack(settings).kafka, batches, progress)
+    offsets = send_all(with_stack(settings).kafka, batches, progress, ledger=Ledger(settings.data_dir))
     rows = {kind: sum(len(batch) for batch in batches if batch.kind is kind) for kind in Kind}
     if live:
         _go_on(settings, demo, until, stop or threading.Event(), now_us)

@@ -47,7 +47,7 @@ class Sent:
         self.batches: list[Batch] = []
         monkeypatch.setattr("smartlearn.producers.importer.send_all", self.send_all)
 
-    def send_all(self, kafka: KafkaSettings, batches: Iterable[Batch], progress: object) -> dict[Any, int]:
+    def send_all(self, kafka: KafkaSettings, batches: Iterable[Batch], *_: object, **__: object) -> dict[Any, int]:
         for batch in batches:
             # What a worker will see.
             self.batches.append(decode(encode_batch(batch), kind=batch.kind, topic_boot="", partition=0, offset=0))
