@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ class Cluster:
         workers: the workers that were started, by name, the last one of each.
     """
 
-    def __init__(self, folder: Path, servers_dir: Path, record: ServersRecord, **more: str) -> None:
+    def __init__(self, folder: Path, servers_dir: Path, record: ServersRecord, more: Mapping[str, str]) -> None:
         number = next(_number)
         self.servers_dir = servers_dir
         kafka = KafkaSettings(
@@ -133,6 +134,8 @@ class Cluster:
 
     def own_everything(self, *workers: str) -> bool:
         """Whether these workers say that all partitions are theirs, each of them some."""
+        ended = [worker for worker in workers if self.workers[worker].poll() is not None]
+        assert not ended, f"{', '.join(ended)} ended by itself:\n{self.logs()}"
         each = [self.owned(worker) for worker in workers]
         return all(each) and set().union(*each) == {
             (topic, n) for topic in TOPIC_OF.values() for n in range(PARTITIONS)
@@ -141,6 +144,11 @@ class Cluster:
     def stored(self, measurement: str = "performance") -> int:
         """How many points of a measurement are stored."""
         return sum(len(series) for series in self.store.query(SeriesQuery(measurement)))
+
+    def await_more(self, patience_s: float = PATIENCE_S) -> None:
+        """Wait until some more samples are stored than now."""
+        before = self.stored()
+        until(lambda: self.stored() > before + 20, patience_s)
 
     def messages(self, topic: str) -> list[Message]:
         """Everything on a topic."""
@@ -175,7 +183,7 @@ class Cluster:
         total: Counter[str] = Counter()
         for number in range(PARTITIONS):
             if (state := self.store.get_state(f"progress/{topic}/{number}")) is not None:
-                total.update(Progress.decode(state).counts)
+                total.update(Progress.decode(state).totals())
         return total
 
     def lag(self) -> int:
@@ -239,9 +247,9 @@ class Cluster:
                 names = [name for name in series.fields if name not in ("at", "learner")]
                 at = series.fields.get("at")
                 for row, instant in enumerate(series.time.tolist()):
-                    exact = instant // 1000 if at is None or at[row] != at[row] else int(at[row])
+                    exact = instant // 1000 if at is None or math.isnan(at[row]) else int(at[row])
                     values = ((name, float(series.fields[name][row])) for name in names)
-                    numbers = tuple(sorted((name, value) for name, value in values if value == value))
+                    numbers = tuple(sorted((name, value) for name, value in values if not math.isnan(value)))
                     stored[measurement, texts, exact, numbers] += 1
         found = [f"{times} times too few: {event}" for event, times in (wanted - stored).items()]
         return found + [f"{times} times too many: {event}" for event, times in (stored - wanted).items()]
@@ -303,9 +311,14 @@ def _empty_topics(kafka: KafkaSettings) -> None:
 
 
 @contextmanager
-def running_cluster(folder: Path, servers_dir: Path, *, brokers: int = 1, **more: str) -> Iterator[Cluster]:
-    """A cluster on the servers of a directory; those that a test before left stopped are started again."""
-    made = Cluster(folder, servers_dir, servers.up(servers_dir, brokers), **more)
+def running_cluster(
+    folder: Path, servers_dir: Path, *, brokers: int = 1, more: Mapping[str, str] | None = None
+) -> Iterator[Cluster]:
+    """A cluster on the servers of a directory; those that a test before left stopped are started again.
+
+    `more` are variables of the workers, over the usual ones.
+    """
+    made = Cluster(folder, servers_dir, servers.up(servers_dir, brokers), more or {})
     try:
         yield made
     finally:
