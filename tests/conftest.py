@@ -1,12 +1,17 @@
-"""What every test run shares: tests of real servers run where those are built, and are never left out in CI."""
+"""What every test run shares: seeded examples; and tests of real servers that run where those are built, and are never left out in CI."""
 
 from __future__ import annotations
 
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from smartlearn.ops import servers
+
+# The same examples on every run, however slow the machine is: a failure is one of the code.
+settings.register_profile("here", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("here")
 
 _LEFT_OUT = pytest.StashKey[int]()
 _HOW = "build Kafka and InfluxDB with `make servers` (ten minutes, once; JDK 17, Maven, Go, Rust and gcc are needed)"

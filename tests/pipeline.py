@@ -55,12 +55,13 @@ class Pipeline:
         self.log: dict[tuple[str, int], list[Record]] = defaultdict(list)
         self.committed: dict[tuple[str, int], int] = defaultdict(int)
         self._read: dict[tuple[str, int], int] = {}
+        self.life = "one life"
         self.start()
 
     def start(self) -> None:
         """Begin as a new process does: from the store and the committed offsets, with nothing in memory."""
         counts = dict.fromkeys(TOPIC_OF.values(), PARTITIONS)
-        boots = {topic: f"life-{topic}" for topic in counts}
+        boots = dict.fromkeys(counts, self.life)
         self.lanes = build_lanes(self.settings, self.store, self.published, counts, boots)
         for lane in self.lanes.values():
             lane.assign(range(PARTITIONS))
@@ -69,6 +70,13 @@ class Pipeline:
             for topic, lane in self.lanes.items()
             for number in range(PARTITIONS)
         }
+
+    def forget_log(self, life: str) -> None:
+        """Lose everything that the broker held, as an embedded one does when it ends, and begin another life."""
+        self.log.clear()
+        self.committed.clear()
+        self.life = life
+        self.start()
 
     def append(self, topic: str, key: str, value: bytes, *, partition: int | None = None, at: int = 0) -> Record:
         """Put a message at the end of its partition; `at` is when the broker got it, µs."""

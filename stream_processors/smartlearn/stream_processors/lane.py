@@ -8,7 +8,7 @@ and a process that dies instead reads again from the committed offset.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
@@ -16,14 +16,14 @@ import numpy as np
 
 from smartlearn.core.batch import Batch, Int64Array, Kind
 from smartlearn.core.errors import InvalidMessage
-from smartlearn.core.partitioning import shard_of
+from smartlearn.core.partitioning import partition_of, shard_of
 from smartlearn.core.stores.base import MetricStore, Points, Refused, SeriesQuery
 from smartlearn.core.topics import DEAD_LETTER, TOPIC_OF
 from smartlearn.stream_processors.domain.progress import COUNTERS, Effect, Frontier, PendingEffects, Progress
 from smartlearn.stream_processors.domain.seen import SeenRows
 from smartlearn.stream_processors.intake import IntakeRules, Taken, dead_letter, take
 from smartlearn.stream_processors.publisher import Publisher
-from smartlearn.stream_processors.raw import RawPoints, raw_points
+from smartlearn.stream_processors.raw import MEASUREMENT_OF, RawPoints, raw_points
 from smartlearn.stream_processors.recompute import asks_to_recompute, parse_recompute, recompute_messages
 from smartlearn.stream_processors.records import Outgoing, Record
 
@@ -31,7 +31,9 @@ from smartlearn.stream_processors.records import Outgoing, Record
 REMEMBER_US: Final = 30 * 24 * 3600 * 1_000_000
 
 
-_OWNER_TAG: Final = {Kind.PERFORMANCE: "node", Kind.TRAINING: "run", Kind.RUN: "run"}
+# Offsets trail by the oldest open pane: nothing that is older than this waits to be passed.
+_UNPASSED_US: Final = 3600 * 1_000_000
+_OWNER_TAG: Final = {Kind.PERFORMANCE: "node", Kind.TRAINING: "run", Kind.INTERACTION: "shard"}
 _NO_TIMES: Final[Int64Array] = np.zeros(0, np.int64)
 
 
@@ -75,6 +77,10 @@ class Deriver(Protocol):
         """Compute what was written of an owner again, from the store, with the next `derive`."""
         ...
 
+    def catch_up(self, partition: int, owner: str, since: int) -> None:
+        """Compute from the store, with the next `derive`, all that an owner's raw events from `since` (µs) on give."""
+        ...
+
     def written(self) -> dict[tuple[int, str], list[int]]:
         """(partition, owner) → the places written since the last call."""
         ...
@@ -100,6 +106,9 @@ class RawOnly:
         return None
 
     def recompute(self, partition: int, owner: str, places: Sequence[int], offset: int) -> None:
+        """Nothing to compute."""
+
+    def catch_up(self, partition: int, owner: str, since: int) -> None:
         """Nothing to compute."""
 
     def written(self) -> dict[tuple[int, str], list[int]]:
@@ -179,18 +188,54 @@ class Lane:
             StoreUnavailable: the store does not answer.
         """
         with self._lock:
+            newest: Mapping[str, int] = {}
             for partition in partitions:
                 stored = self._store.get_state(self._state_key(partition))
                 # One copy is what is passed, the other what is read; they part from here on.
                 progress, read = (
                     Progress(epoch=self._epoch) if stored is None else Progress.decode(stored) for _ in range(2)
                 )
-                if progress.epoch != self._epoch:
+                other_life = progress.epoch != self._epoch
+                if other_life:
                     progress.offset, progress.epoch = 0, self._epoch
                 clean = stored is None or progress.released
                 progress.released = False
                 self._partitions[partition] = _Partition(progress, read.seen, read.totals(), progress.offset)
+                behind: dict[str, int] = {}
+                if other_life or stored is None:
+                    newest = newest or self._newest_stored()
+                    behind = self._behind(partition, newest, read.frontier)
+                    for owner in behind:
+                        progress.frontier.advance(owner, newest[owner])
+                        read.frontier.advance(owner, newest[owner])
                 self._deriver.open(partition, read.frontier, clean=clean)
+                for owner, since in behind.items():
+                    # Without any progress, what is older was derived by the owner of another partition.
+                    known = since if other_life else max(since, newest[owner] - _UNPASSED_US)
+                    self._deriver.catch_up(partition, owner, known)
+
+    def _newest_stored(self) -> dict[str, int]:
+        """The newest raw event time of each owner, µs."""
+        tag = _OWNER_TAG.get(self._rules.kind)
+        newest: dict[str, int] = {}
+        if tag is not None:
+            for series in self._store.latest(MEASUREMENT_OF[self._rules.kind]):
+                owner, time = series.tags[tag], int(series.time[0]) // 1000
+                newest[owner] = max(time, newest.get(owner, time))
+        return newest
+
+    def _behind(self, partition: int, newest: Mapping[str, int], frontier: Frontier) -> dict[str, int]:
+        """The partition's owners with raw events that no progress has passed, and how far they had come, µs.
+
+        So it is where the broker forgot what was not passed, and where a key comes from another partition.
+        """
+        shards = self._rules.kind is Kind.INTERACTION
+        count = self._rules.partitions
+        return {
+            owner: frontier.of(owner)
+            for owner, time in newest.items()
+            if (int(owner) % count if shards else partition_of(owner, count)) == partition and time > frontier.of(owner)
+        }
 
     def revoke(self, partitions: Iterable[int]) -> None:
         """Drop partitions; what they held unflushed is read again by their next owner."""
@@ -308,7 +353,8 @@ class Lane:
 
     def _stored_times(self, batch: Batch, points: Points) -> Int64Array:
         """The times of a sender's stored points within those of a batch, ns."""
-        owner = {_OWNER_TAG[batch.kind]: batch.key} if batch.kind in _OWNER_TAG else {}
+        key = str(shard_of(batch.key)) if batch.kind is Kind.INTERACTION else batch.key
+        owner = {_OWNER_TAG[batch.kind]: key} if batch.kind in _OWNER_TAG else {}
         first, last = int(points.time.min()), int(points.time.max())
         query = SeriesQuery(points.measurement, first, last + 1, where={"source": batch.source, **owner})
         return np.concatenate([_NO_TIMES, *(series.time for series in self._store.query(query))])

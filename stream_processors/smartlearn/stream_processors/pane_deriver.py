@@ -157,6 +157,11 @@ class PaneDeriver:
             at_once = Clock(event_time=start + self._grid.length)
             book.touch(owner, start, offset, at_once, imported=True)
 
+    def catch_up(self, partition: int, owner: str, since: int) -> None:
+        """See `Deriver.catch_up`."""
+        if self._keep_raw:
+            self.recompute(partition, owner, self._panes.starts(owner, max(since, 0)), _NOTHING_HELD)
+
     def written(self) -> dict[tuple[int, str], list[int]]:
         """See `Deriver.written`."""
         written, self._written = self._written, {}

@@ -78,6 +78,14 @@ class PaneStore:
                         add_summary(values.setdefault(start, {}), key, summary)
         return values
 
+    def starts(self, owner: str, since: int) -> list[int]:
+        """The starts of the panes that hold raw events of an owner from `since` (µs) on, ascending."""
+        low = (since - since % self.length) * NS
+        found = self.store.query(SeriesQuery(self.raw, low, where={self.owner_tag: owner}))
+        times = np.concatenate([np.zeros(0, np.int64), *(series.time // NS for series in found)])
+        starts: list[int] = np.unique(times - times % self.length).tolist()
+        return starts
+
     def contexts(self, owners: Iterable[str], low: int, high: int | None) -> dict[str, dict[int, PaneValue]]:
         """The stored panes of owners with low ≤ start < high (None: no end), µs."""
         contexts: dict[str, dict[int, PaneValue]] = {owner: {} for owner in owners}

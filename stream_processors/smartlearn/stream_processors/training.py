@@ -63,6 +63,7 @@ class StepDeriver:
         for arrival in arrivals:
             batch = arrival.batch
             self._runs[batch.key] = arrival.partition
+            arrival.effect.owner = batch.key
             numbers = np.unique(batch.numbers["step"].astype(np.int64) // _FINEST)
             self._touched.setdefault(batch.key, []).append(numbers)
 
@@ -70,6 +71,13 @@ class StepDeriver:
         """See `Deriver.recompute`: places are numbers of the finest buckets."""
         self._runs[owner] = partition
         self._touched.setdefault(owner, []).append(np.array(places, np.int64))
+
+    def catch_up(self, partition: int, owner: str, since: int) -> None:
+        """See `Deriver.catch_up`."""
+        query = SeriesQuery(RAW, max(since, 0) * 1000, fields=("step",), where={"run": owner})
+        steps = [series.fields["step"].astype(np.int64) for series in self._store.query(query)]
+        if steps:
+            self.recompute(partition, owner, np.unique(np.concatenate(steps) // _FINEST).tolist(), 0)
 
     def written(self) -> dict[tuple[int, str], list[int]]:
         """See `Deriver.written`."""
