@@ -1,4 +1,4 @@
-"""What every test run shares: seeded examples; and tests of real servers that run where those are built, and are never left out in CI."""
+"""What every test run shares: seeded examples, and real servers that CI never goes without."""
 
 from __future__ import annotations
 
