@@ -184,7 +184,15 @@ def test_a_store_that_is_away_is_said_in_each_panel_and_the_page_opens(tmp_path:
         response = call(server, '"system-cpu"', {})
         assert "InfluxDB does not answer" in json.dumps(response['{"id":"system-cpu","type":"note"}'])
         assert server.get("/health").json()["components"]["store"]["state"] == "down"
+        assert server.get("/live/recent").status_code == 503
         assert "InfluxDB does not answer" in json.dumps(call(server, '{"page":"/system","type":"notice"}', {}))
+
+
+def test_what_a_page_missed_is_served(server: Serving) -> None:
+    rows = server.get("/live/recent").json()
+    assert rows["node"]
+    assert len(rows["cpu_usage"]) == len(rows["timestamp"]) == len(rows["node"])
+    assert server.get("/live/recent?node=ghost").json()["node"] == []
 
 
 def test_a_taken_port_is_said_in_one_sentence() -> None:

@@ -99,3 +99,14 @@ def test_an_unknown_node_is_said() -> None:
     )
     text = json.dumps(page, default=lambda part: part.to_plotly_json(), ensure_ascii=False)
     assert "There is no node “x”" in text
+
+
+def test_what_a_page_missed_has_the_form_of_a_push() -> None:
+    store = raw(a={"cpu_usage": [1.0, 2.0]}, b={"response_time": [30.0]})
+    rows = realtime.recent_rows(context(store), [])
+    assert rows["node"] == ["a", "a", "b"]
+    assert rows["cpu_usage"] == [1.0, 2.0, None]
+    assert rows["response_time"] == [None, None, 30.0]
+    assert rows["timestamp"][1] == (NOW - 2 * SECOND) // 1000
+    assert realtime.recent_rows(context(store), ["b"])["node"] == ["b"]
+    assert realtime.recent_rows(context(raw()), [])["node"] == []

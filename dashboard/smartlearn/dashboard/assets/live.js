@@ -4,6 +4,7 @@
 (function () {
   "use strict";
   const STEP_MS = 5000;
+  const STORED_MS = 1500;
   const noUpdate = () => window.dash_clientside.no_update;
   const state = { worker: null, url: null, open: false, heard: 0, since: 0, last: null, painted: 0, buffer: {}, rest: 0 };
 
@@ -35,7 +36,10 @@
       if (!message.open && state.open) state.since = Date.now();
       state.open = message.open;
       state.everOpen = state.everOpen || message.open;
-      if (back) window.dash_clientside.set_props("beat", { data: "back " + Date.now() });
+      if (back) {
+        window.dash_clientside.set_props("beat", { data: "back " + Date.now() });
+        catch_up();
+      }
       if (!message.open) tell({ away: true });
       return;
     }
@@ -48,6 +52,31 @@
     state.ahead = update.now / 1000 - Date.now();
     keep(update.nodes);
     window.dash_clientside.set_props("live", { data: update.now });
+  }
+
+  // What happened while the page was cut off is read from the store, once the newest of it has got there; until then
+  // pushes wait, because a strip only takes what is newer than its end.
+  async function catch_up() {
+    if (!document.querySelector("#card-live-cpu_usage")) return;
+    const query = new URL(state.url).search;
+    state.catching = true;
+    await new Promise((resolve) => setTimeout(resolve, STORED_MS));
+    try {
+      const answer = await fetch(`${prefix()}live/recent${query}`);
+      if (answer.ok) {
+        const pushed = state.buffer;
+        state.buffer = {};
+        keep(await answer.json());
+        for (const [name, rows] of Object.entries(pushed)) {
+          const known = (state.buffer[name] = state.buffer[name] || []);
+          const last = known.length ? known[known.length - 1].time : 0;
+          known.push(...rows.filter((row) => row.time > last));
+        }
+      }
+    } catch {
+      // The server is away again: the next reconnection catches up.
+    }
+    state.catching = false;
   }
 
   // ---------------------------------------------------------------- the state of the system
@@ -96,7 +125,7 @@
   // drawing takes a quarter of its time at most.
   function draw(settings) {
     const started = performance.now();
-    if (state.drawing || document.hidden || !window.Plotly || started < state.rest) return;
+    if (state.drawing || state.catching || document.hidden || !window.Plotly || started < state.rest) return;
     const rows = state.buffer;
     state.buffer = {};
     const jobs = Object.keys(settings.metrics).map((metric) => extend(metric, rows, settings));

@@ -12,6 +12,8 @@ import numpy as np
 import plotly.graph_objects as go
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
+from fastapi import FastAPI
+from starlette.responses import JSONResponse
 
 from smartlearn.core.batch import FloatArray
 from smartlearn.core.errors import SmartLearnError
@@ -28,6 +30,7 @@ from smartlearn.dashboard.view import View, parse_view
 from smartlearn.dashboard.wiring import DARK_STATE
 
 PATH: Final = "/realtime"
+RECENT: Final = "/live/recent"
 NAME: Final = "Real-time Metrics"
 
 BACKFILL_S: Final = 600
@@ -100,6 +103,31 @@ def register(app: Dash, context: Context) -> None:
         State(components.view_id(PATH), "data"),
         State("live-settings", "data"),
     )
+
+
+def add_route(server: FastAPI, context: Context) -> None:
+    """Serve the last minutes at /live/recent, in the form of a push: what a page missed while it was cut off."""
+
+    @server.get(RECENT, include_in_schema=False)
+    async def recent(node: str = "") -> JSONResponse:
+        names = [name for name in node.split(",") if name]
+        try:
+            return JSONResponse(await asyncio.to_thread(recent_rows, context, names))
+        except SmartLearnError as error:
+            return JSONResponse({"error": str(error)}, 503)
+
+
+def recent_rows(context: Context, nodes: Sequence[str]) -> dict[str, list[Any]]:
+    """The last minutes by column: node, timestamp (µs) and each metric, None where a row has none."""
+    found = backfill(context.history, context.clock(), nodes)
+    return {
+        "node": [one.node for one in found for _ in range(len(one.time))],
+        "timestamp": [time for one in found for time in (one.time // 1000).tolist()],
+        **{
+            name: [None if np.isnan(value) else value for one in found for value in one.values[name].tolist()]
+            for name in METRICS
+        },
+    }
 
 
 def page_layout(context: Context, values: Mapping[str, Any]) -> Component:
