@@ -1,0 +1,80 @@
+"""InfluxDB that is stopped, refuses, writes a part, hangs, or does what it is asked without saying so."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.chaos.cluster import Cluster, running_cluster
+from tests.chaos.load import Feeding, Load
+from tests.chaos.proxy import Fault, FaultyProxy, loses_answers, refuses, writes_half
+from tests.stacks import until
+
+from smartlearn.core.topics import DEAD_LETTER
+from smartlearn.ops import servers
+from smartlearn.ops.servers import ServersRecord
+
+pytestmark = [pytest.mark.chaos, pytest.mark.servers]
+
+ANSWER_S = 40.0
+OUTAGE_S = 20.0
+
+FAULTS: dict[str, Fault] = {
+    "503 with Retry-After": refuses(503, retry_after_s=1),
+    "429": refuses(429),
+    "422 after half a write": writes_half,
+    "a lost answer": loses_answers,
+}
+
+
+def await_beats(cluster: Cluster, worker: str, seconds: float) -> None:
+    """Wait until a worker has said that it is alive for so long."""
+    until(lambda: bool(cluster.heartbeat(worker)), ANSWER_S)
+    since = cluster.heartbeat(worker)["sent"]
+    until(lambda: cluster.heartbeat(worker)["sent"] >= since + seconds * 1e6, seconds + ANSWER_S)
+
+
+def test_influxdb_stopped_under_load_costs_time_and_nothing_else(cluster: Cluster, seed: int) -> None:
+    load = Load(seed)
+    worker = cluster.start("worker-1")
+    with Feeding(load, cluster.send):
+        until(lambda: cluster.own_everything("worker-1"), ANSWER_S)
+        cluster.await_more()
+        servers.kill(cluster.servers_dir, "influxdb", signal.SIGKILL)
+        await_beats(cluster, "worker-1", OUTAGE_S)
+        servers.start(cluster.servers_dir, "influxdb")
+        cluster.await_more()
+    cluster.check(load.events())
+    assert worker.poll() is None
+
+
+@pytest.fixture
+def proxy(servers_dir: Path) -> Iterator[FaultyProxy]:
+    record = ServersRecord.read(servers_dir) or servers.up(servers_dir)
+    made = FaultyProxy(record.influxdb_url or "")
+    yield made
+    made.close()
+
+
+def test_influxdb_that_refuses_hangs_and_forgets_to_answer_costs_time_and_nothing_else(
+    tmp_path: Path, servers_dir: Path, proxy: FaultyProxy, seed: int
+) -> None:
+    load = Load(seed)
+    through = {"SMARTLEARN_STORE__INFLUX__URL": proxy.url, "SMARTLEARN_STORE__INFLUX__TIMEOUT_S": "1"}
+    with running_cluster(tmp_path, servers_dir, more=through) as cluster:
+        worker = cluster.start("worker-1")
+        with Feeding(load, cluster.send):
+            until(lambda: cluster.own_everything("worker-1"), ANSWER_S)
+            for name, fault in FAULTS.items():
+                with proxy.failing(name, fault):
+                    await_beats(cluster, "worker-1", 4.0)
+                cluster.await_more()
+            with proxy.hanging():
+                await_beats(cluster, "worker-1", 4.0)
+            cluster.await_more()
+        cluster.check(load.events())
+        assert worker.poll() is None
+        assert set(proxy.faults) == {*FAULTS, "hanging"}
+        assert cluster.messages(DEAD_LETTER) == []
