@@ -20,6 +20,9 @@ TABLE_ROWS = 500
 """A table for people ends here; whoever wants all of them wants JSON or CSV."""
 
 _PIPED_WIDTH = 10_000
+_GAP = 1
+_IDENTIFIERS = frozenset({"pid", "port", "partition", "offset", "number", "revision"})
+"""Columns whose numbers name something: they are written digit by digit."""
 
 
 class Format(StrEnum):
@@ -81,21 +84,39 @@ def _print_table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Non
     if not rows:
         errors().print("nothing found")
         return
+    screen = console()
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in names:
+    cells = {name: [_readable(name, row.get(name)) for row in rows[:TABLE_ROWS]] for name in names}
+    shown = _fitting(cells, screen.width)
+    for name in shown:
         numeric = all(isinstance(row.get(name), int | float | None) for row in rows)
         table.add_column(name, justify="right" if numeric else "left", no_wrap=True)
-    for row in rows[:TABLE_ROWS]:
-        table.add_row(*(_readable(row.get(name)) for name in names))
-    console().print(table)
+    for row in zip(*(cells[name] for name in shown), strict=True):
+        table.add_row(*row)
+    screen.print(table)
+    if len(shown) < len(names):
+        left_out = ", ".join(names[len(shown) :])
+        errors().print(f"… and the columns {left_out}; a wider terminal, --format json or csv show them")
     if len(rows) > TABLE_ROWS:
         errors().print(f"… and {len(rows) - TABLE_ROWS:,} more rows; --format json or csv gives all of them")
 
 
-def _readable(value: Any) -> Text:
+def _fitting(cells: Mapping[str, Sequence[Text]], width: int) -> list[str]:
+    """The first columns that fit side by side; at least one."""
+    shown: list[str] = []
+    left = width
+    for name, column in cells.items():
+        left -= max(len(name), *(cell.cell_len for cell in column)) + _GAP
+        if left < -_GAP and shown:
+            break
+        shown.append(name)
+    return shown
+
+
+def _readable(name: str, value: Any) -> Text:
     if value is None:
         return Text("–", style="dim")
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if name in _IDENTIFIERS or isinstance(value, bool) or not isinstance(value, int | float):
         return Text(str(value))
     return Text(short_number(value))
 

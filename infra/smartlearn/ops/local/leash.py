@@ -7,7 +7,6 @@ process in the same group watches the parent and kills the group.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -23,6 +22,10 @@ def ask_kernel() -> bool:
     """Have the kernel kill this process when its parent dies; False where it cannot."""
     if not sys.platform.startswith("linux"):
         return False
+    try:
+        import ctypes
+    except ImportError:
+        return False
     libc = ctypes.CDLL(None, use_errno=True)
     return bool(libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0)
 
@@ -37,7 +40,7 @@ def watch(parent: int) -> None:
     while os.getppid() == command:
         try:
             os.kill(parent, 0)
-        except ProcessLookupError:
+        except OSError:
             os.killpg(os.getpgrp(), signal.SIGKILL)
         time.sleep(WATCH_INTERVAL_S)
     os._exit(0)
