@@ -86,10 +86,7 @@ class Batch:
             self,
             timestamp=self.timestamp[part],
             numbers={name: column[part] for name, column in self.numbers.items()},
-            texts={
-                name: column if isinstance(column, str) else column[part]
-                for name, column in self.texts.items()
-            },
+            texts={name: column if isinstance(column, str) else column[part] for name, column in self.texts.items()},
             nonfinite={name: codes[part] for name, codes in self.nonfinite.items()},
             seq=None if self.seq is None else self.seq + start,
             place=None if self.place is None else self.place[part],

@@ -32,6 +32,8 @@ def label_fault(value: object) -> str | None:
         return f"must have 1 to {MAX_LABEL} characters, and has {len(value)}"
     if not value.isprintable() and _has_control(value):
         return "must not hold control characters"
+    if value.endswith("\\"):
+        return "must not end in a backslash"
     return None
 
 

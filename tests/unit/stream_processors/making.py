@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from tests.reference import Events
 
 from smartlearn.core.batch import Batch, Kind
 from smartlearn.core.errors import BrokerUnavailable, StoreUnavailable
@@ -102,7 +103,7 @@ class Faulty:
     """A store of which some calls fail; everything else goes to the real one."""
 
     def __init__(self, store: MetricStore) -> None:
-        self._store = store
+        self.real = store
         self._failing: dict[str, Callable[[Counter[str]], bool]] = {}
         self.calls: Counter[str] = Counter()
 
@@ -112,7 +113,7 @@ class Faulty:
         self._failing[name] = lambda counter: counter[name] - first - 1 in calls
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._store, name)
+        method = getattr(self.real, name)
         if not callable(method):
             return method
 
@@ -144,3 +145,20 @@ class Refusing:
 
     def send(self, message: Outgoing) -> None:
         self._inner.send(message)
+
+
+def events_of(batches: Iterable[Batch]) -> Events:
+    """The rows of batches as the offline computation reads them."""
+    events = Events()
+    target = {
+        Kind.PERFORMANCE: events.performance,
+        Kind.TRAINING: events.training,
+        Kind.INTERACTION: events.interactions,
+    }
+    for batch in batches:
+        for row in range(len(batch)):
+            event: dict[str, Any] = {"timestamp": int(batch.timestamp[row]), "key": batch.key}
+            event |= {n: c if isinstance(c, str) else c[row] for n, c in batch.texts.items()}
+            event |= {n: float(c[row]) for n, c in batch.numbers.items() if not np.isnan(c[row])}
+            target[batch.kind].append(event)
+    return events

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.pipeline import PARTITIONS, Pipeline
 from tests.unit.stream_processors.making import START, Faulty, Refusing, as_import, performance, training
 
 from smartlearn.core.errors import BrokerUnavailable, StoreUnavailable
 from smartlearn.core.partitioning import partition_of
-from smartlearn.core.stores.base import SeriesQuery
+from smartlearn.core.stores.base import Points, Refused, SeriesQuery
 from smartlearn.core.topics import DEAD_LETTER, PERFORMANCE, TRAINING
 
 NOW = START / 1e6 + 5
@@ -144,18 +146,36 @@ def test_the_ledger_answers_while_a_flush_waits_for_the_store(pipeline: Pipeline
         flush.join(10)
 
 
+class Picky(Faulty):
+    """A store that refuses the raw points of one node, as a server does for reasons of its own."""
+
+    def write(self, batch: Iterable[Points]) -> list[Refused]:
+        taken, refused = [], []
+        for points in batch:
+            nodes = points.tags.get("node")
+            names = [nodes] * len(points) if nodes is None or isinstance(nodes, str) else nodes
+            bad = np.array([points.measurement == "performance" and name == "bad" for name in names], np.bool_)
+            refused += [
+                Refused("performance", {"node": "bad", "source": "host"}, time, "no")
+                for time in points.time[bad].tolist()
+            ]
+            if not bad.any():
+                taken.append(points)
+        return [*self.real.write(taken), *refused]
+
+
 def test_rows_that_the_store_refuses_are_dead_lettered_and_counted_as_dead(pipeline: Pipeline) -> None:
-    bad = "node\\"
-    pipeline.send(performance("node-a", [1]))
-    record = pipeline.send(performance(bad, [1, 2]))
-    pipeline.settle(LATER)
+    pipeline.store = Picky(pipeline.store)
+    pipeline.start()
+    pipeline.send(performance("node-a", list(range(300))))
+    record = pipeline.send(performance("bad", [1, 2]))
+    pipeline.settle(LATER + 300)
     letters = pipeline.published.on(DEAD_LETTER)
-    assert [letter.headers["partition"] for letter in letters] == [str(record.partition).encode()] * 2
-    assert [letter.headers["offset"] for letter in letters] == [str(record.offset).encode()] * 2
-    assert all(b"backslash" in (letter.headers["reason"] or b"") for letter in letters)
-    assert letters[0].value.startswith(b"performance,node=node\\,source=host ")
+    headers = {"topic": PERFORMANCE, "partition": str(record.partition), "offset": str(record.offset), "reason": "no"}
+    assert [letter.headers for letter in letters] == [{n: v.encode() for n, v in headers.items()}] * 2
+    assert letters[0].value.startswith(b"performance,node=bad,source=host ")
     counts = pipeline.counts(PERFORMANCE)
-    assert (counts["in"], counts["stored"], counts["dead"]) == (3, 1, 2)
+    assert (counts["in"], counts["stored"], counts["dead"]) == (302, 300, 2)
     pipeline.start()
     assert pipeline.counts(PERFORMANCE) == counts
 

@@ -25,7 +25,17 @@ from smartlearn.ops.local.datadir import workers_held
 WORKER_STOP_S = 10.0
 """A worker that is told to stop flushes first; one that takes longer is killed, and reads again what it held."""
 
-KEPT_BY_US = ("logs", "spool", "stack.json", "up.lock", "hold.lock", "servers", "servers.json")
+KEPT_BY_US = (
+    "logs",
+    "spool",
+    "ledger.db",
+    "ledger.db-journal",
+    "stack.json",
+    "up.lock",
+    "hold.lock",
+    "servers",
+    "servers.json",
+)
 """What a stack puts into its data directory beside the store's files, the pseudonym key and the workers' folders."""
 
 
