@@ -43,7 +43,9 @@ def take_or_refuse(value: bytes, kind: Kind) -> Batch | None:
     return batch
 
 
-labels = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]), min_size=1, max_size=200)
+labels = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]), min_size=1, max_size=200).filter(
+    lambda text: not text.endswith("\\")
+)
 numbers = st.one_of(
     st.integers(0, 100),
     st.floats(0, 100),

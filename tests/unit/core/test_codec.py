@@ -173,6 +173,7 @@ class TestRowRefusal:
             ({"node": 7.5}, "node must be a text, not 7.5"),
             ({"node": None}, "a performance event must have node"),
             ({"gpu": "a\tb"}, "gpu must not hold control characters"),
+            ({"gpu": "a\\"}, "gpu must not end in a backslash"),
             ({"cpu_usage": None}, "a performance event must have at least one number"),
         ],
     )  # fmt: skip

@@ -171,7 +171,13 @@ def test_rows_that_the_store_refuses_are_dead_lettered_and_counted_as_dead(pipel
     record = pipeline.send(performance("bad", [1, 2]))
     pipeline.settle(LATER + 300)
     letters = pipeline.published.on(DEAD_LETTER)
-    headers = {"topic": PERFORMANCE, "partition": str(record.partition), "offset": str(record.offset), "reason": "no"}
+    headers = {
+        "topic": PERFORMANCE,
+        "partition": str(record.partition),
+        "offset": str(record.offset),
+        "reason": "no",
+        "holds": "point",
+    }
     assert [letter.headers for letter in letters] == [{n: v.encode() for n, v in headers.items()}] * 2
     assert letters[0].value.startswith(b"performance,node=bad,source=host ")
     counts = pipeline.counts(PERFORMANCE)
