@@ -51,8 +51,10 @@ def dashboard(
     require_services()
     settings, _ = connected(data_dir)
     os.environ["SMARTLEARN_DASHBOARD__HOST"] = check_host(host or settings.dashboard.host, allow_remote=allow_remote)
-    if port is not None:
-        os.environ["SMARTLEARN_DASHBOARD__PORT"] = str(port)
+    port = settings.dashboard.port if port is None else port
+    os.environ["SMARTLEARN_DASHBOARD__PORT"] = str(port)
+    if port:
+        typer.echo(f"dashboard  http://{os.environ['SMARTLEARN_DASHBOARD__HOST']}:{port}")
     _run("smartlearn.dashboard.__main__", data_dir)
 
 
