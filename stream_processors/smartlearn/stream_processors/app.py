@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import ssl
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast
@@ -72,16 +73,14 @@ def create_app(kafka: KafkaSettings, data_dir: str) -> faust.App:
 
 
 def _credentials(kafka: KafkaSettings) -> Any:
+    encrypted = ssl.create_default_context(cafile=kafka.ssl_ca_location) if "SSL" in kafka.security_protocol else None
     if kafka.sasl_username is None or kafka.sasl_password is None:
-        if kafka.security_protocol == "SSL":
-            import ssl
-
-            return faust.SSLCredentials(ssl.create_default_context(cafile=kafka.ssl_ca_location))
-        return None
+        return None if encrypted is None else faust.SSLCredentials(encrypted)
     return faust.SASLCredentials(
         username=kafka.sasl_username,
         password=kafka.sasl_password.get_secret_value(),
         mechanism=kafka.sasl_mechanism or "PLAIN",
+        ssl_context=encrypted,
     )
 
 
