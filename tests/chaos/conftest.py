@@ -15,6 +15,15 @@ from smartlearn.ops import servers
 SEED_VARIABLE = "CHAOS_SEED"
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes minutes where it is not asked for: `-m soak`."""
+    if "soak" in str(config.getoption("markexpr")):
+        return
+    soaking = [item for item in items if item.get_closest_marker("soak")]
+    items[:] = [item for item in items if item not in soaking]
+    config.hook.pytest_deselected(items=soaking)
+
+
 @pytest.fixture(scope="session")
 def servers_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where the servers of this run keep their data."""

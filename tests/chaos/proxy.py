@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server", "host"}
 _BACKEND_S = 30.0
+_HANG_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer; `reaches` says what of the request gets to the server before it is given."""
+    """An answer, of the server or of a fault."""
 
     status: int
     body: bytes = b""
@@ -56,9 +58,14 @@ def refuses(status: int, *, retry_after_s: int | None = None) -> Fault:
     return fault
 
 
-def loses_answers(_request: Request, forward: Forward) -> None:
+def loses_answers(request: Request, forward: Forward) -> None:
     """The server does what it is asked; nobody hears of it."""
-    forward(_request)
+    forward(request)
+
+
+def hangs(_request: Request, _forward: Forward) -> None:
+    """The server does nothing and says nothing for longer than any client waits."""
+    time.sleep(_HANG_S)
 
 
 def writes_half(request: Request, forward: Forward) -> Answer:
@@ -84,8 +91,6 @@ class FaultyProxy:
         self._backend = urlsplit(backend).netloc
         self.fault: Fault | None = None
         self.faults: Counter[str] = Counter()
-        self._released = threading.Event()
-        self._released.set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -105,20 +110,6 @@ class FaultyProxy:
             yield
         finally:
             self.fault = None
-
-    @contextmanager
-    def hanging(self) -> Iterator[None]:
-        """Answer nothing while the body runs; connections stay open."""
-        self._released.clear()
-
-        def hang(_request: Request, _forward: Forward) -> None:
-            self._released.wait()
-
-        try:
-            with self.failing("hanging", hang):
-                yield
-        finally:
-            self._released.set()
 
     def answer(self, request: Request) -> Answer | None:
         """What becomes of a request."""
@@ -141,7 +132,6 @@ class FaultyProxy:
 
     def close(self) -> None:
         """Stop listening."""
-        self._released.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
