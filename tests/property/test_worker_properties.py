@@ -51,7 +51,7 @@ def interactions(rng: random.Random, source: str, first: int, rows: int, seq: in
         "accuracy": np.array([rng.choice([0.0, 0.5, 1.0]) for _ in range(rows)]),
         "engagement_score": np.array([rng.uniform(1, 10) for _ in range(rows)]),
     }
-    texts = {
+    texts: dict[str, Any] = {
         "learner": np.array([f"p1_00000000_{rng.randrange(9):032x}" for _ in range(rows)], np.object_),
         "action": "quiz",
         "subject": np.array([rng.choice(SUBJECTS) for _ in range(rows)], np.object_),

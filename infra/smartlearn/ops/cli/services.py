@@ -32,7 +32,7 @@ def worker(
     data_dir: DataDir = None,
 ) -> None:
     """Run one worker of the consumer group, until stopped."""
-    require_services()
+    require_services("faust")
     if name is not None:
         os.environ["SMARTLEARN_WORKER_NAME"] = name
     _run("smartlearn.stream_processors.__main__", data_dir)
@@ -48,7 +48,7 @@ def dashboard(
     data_dir: DataDir = None,
 ) -> None:
     """Serve the dashboards, until stopped."""
-    require_services()
+    require_services("dash")
     settings, _ = connected(data_dir)
     os.environ["SMARTLEARN_DASHBOARD__HOST"] = check_host(host or settings.dashboard.host, allow_remote=allow_remote)
     port = settings.dashboard.port if port is None else port

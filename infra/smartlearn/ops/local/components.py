@@ -84,17 +84,20 @@ class Components:
         return "127.0.0.1" if self.host in ANY_ADDRESS else self.host
 
 
-def require_services() -> None:
-    """Check that what the workers and the dashboard stand on is installed.
+_EXTRA_OF = {"faust": "worker", "dash": "dashboard"}
+
+
+def require_services(*names: str) -> None:
+    """Check that what a worker ("faust") or the dashboard ("dash") stands on is installed; all of it by default.
 
     Raises:
         StackError: something is missing; names it.
     """
-    missing = [name for name in ("faust", "dash") if find_spec(name) is None]
+    missing = [name for name in names or tuple(_EXTRA_OF) if find_spec(name) is None]
     if missing:
         raise StackError(
             f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed: "
-            "pip install 'smartlearn-metrics[local]'"
+            f"pip install 'smartlearn-metrics[{_EXTRA_OF[names[0]] if len(names) == 1 else 'local'}]'"
         )
 
 

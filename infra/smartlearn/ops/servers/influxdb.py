@@ -10,7 +10,6 @@ from pathlib import Path
 
 from smartlearn.core.errors import StackError
 from smartlearn.core.settings import InfluxSettings, RetentionSettings
-from smartlearn.core.stores.influx_setup import init_influx
 from smartlearn.ops.servers.recipes import Built
 from smartlearn.ops.servers.record import Server, ServersRecord
 
@@ -46,6 +45,9 @@ def set_up(record: ServersRecord, url: str, retention: RetentionSettings) -> Ser
     Raises:
         StackError: the server was set up by someone else, and its admin token is not in the record.
     """
+    # A node that only sends has no client for InfluxDB, and its `smartlearn` command loads this module.
+    from smartlearn.core.stores.influx_setup import init_influx
+
     token = record.admin_token
     if token is None:
         token = secrets.token_urlsafe(_TOKEN_BYTES)
