@@ -16,6 +16,8 @@ from smartlearn.core.errors import BrokerUnavailable, StoreUnavailable
 from smartlearn.core.partitioning import partition_of
 from smartlearn.core.stores.base import Points, Refused, SeriesQuery
 from smartlearn.core.topics import DEAD_LETTER, PERFORMANCE, TRAINING
+from smartlearn.stream_processors.domain.progress import Progress
+from smartlearn.stream_processors.lanes import build_lanes
 
 NOW = START / 1e6 + 5
 LATER = NOW + 60
@@ -214,3 +216,46 @@ def test_a_record_that_is_handed_over_twice_counts_once(pipeline: Pipeline) -> N
     assert (counts["in"], counts["stored"], counts["duplicate"]) == (4, 4, 0)
     panes = pipeline.store.query(SeriesQuery("performance_10s", fields=("cpu_usage_count",)))
     assert [series.fields["cpu_usage_count"].tolist() for series in panes] == [[4]]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_what_another_life_of_the_broker_never_passed_is_computed_from_the_store(tmp_path: Path, known: bool) -> None:
+    first = Pipeline(tmp_path)
+    for batch in (performance("node-a", [1, 5]), training("run-1", [1, 70])):
+        first.send(batch)
+    first.step(NOW)
+    for topic in (PERFORMANCE, TRAINING):
+        first.lanes[topic]._store.write(first.lanes[topic]._raw.joined())
+        state = f"progress/{topic}/{partition('node-a' if topic == PERFORMANCE else 'run-1')}"
+        if known:
+            first.store.put_state({state: Progress(epoch="life", offset=9).encode()})
+    boots = dict.fromkeys(first.lanes, "another life")
+    lanes = build_lanes(first.settings, first.store, first.published, dict.fromkeys(boots, PARTITIONS), boots)
+    for lane in lanes.values():
+        lane.assign(range(PARTITIONS))
+        assert {lane.passed(number) for number in range(PARTITIONS)} == {0}
+        lane.flush(LATER)
+    (pane,) = first.store.query(SeriesQuery("performance_10s"))
+    assert pane.fields["cpu_usage_count"].tolist() == [2]
+    assert raw_rows(first, "training_steps") == 4
+
+
+def test_a_partition_that_was_let_go_says_so_until_somebody_takes_it(pipeline: Pipeline) -> None:
+    pipeline.send(training("run-1", [1]))
+    pipeline.step(NOW)
+    lane = pipeline.lanes[TRAINING]
+    lane.flush(NOW)
+    lane.release()
+
+    def released() -> bool:
+        stored = pipeline.store.get_state(f"progress/{TRAINING}/{partition('run-1')}")
+        assert stored is not None
+        return Progress.decode(stored).released
+
+    assert released()
+    pipeline.start()
+    pipeline.send(training("run-1", [2], seq=1))
+    pipeline.step(NOW)
+    pipeline.flush(NOW)
+    assert not released()
+    assert pipeline.lanes[TRAINING].passed(99) is None
