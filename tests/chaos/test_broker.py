@@ -40,6 +40,24 @@ def test_the_only_broker_killed_under_load_costs_no_event_that_the_producer_acce
     assert sum(counts["dropped"] for counts in cluster.producer.counts().values()) == 0
 
 
+def test_broker_store_and_workers_killed_at_once_lose_and_double_nothing(cluster: Cluster, seed: int) -> None:
+    load = Load(seed)
+    for name in ("worker-1", "worker-2"):
+        cluster.start(name)
+    with Feeding(load, cluster.send):
+        until(lambda: cluster.own_everything("worker-1", "worker-2"), ANSWER_S)
+        cluster.await_more()
+        cluster.kill("worker-1", "worker-2")
+        for server in ("influxdb", "kafka-1"):
+            servers.kill(cluster.servers_dir, server, signal.SIGKILL)
+        for server in ("influxdb", "kafka-1"):
+            servers.start(cluster.servers_dir, server)
+        for name in ("worker-1", "worker-2"):
+            cluster.start(name)
+        cluster.await_more()
+    cluster.check(load.events())
+
+
 @pytest.fixture(scope="module")
 def three_brokers_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where three brokers keep their data."""

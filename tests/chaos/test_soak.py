@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import time
 
@@ -77,4 +78,24 @@ def test_ten_minutes_of_load_leave_a_worker_no_larger_than_two(cluster: Cluster,
         warm = worker.memory_info().rss
         until(lambda: time.monotonic() > began + LOAD_S, LOAD_S + 1)
         assert worker.memory_info().rss < warm * GROWTH
+    cluster.check(load.events(), patience_s=DRAIN_S)
+
+
+def test_what_a_frozen_worker_spoils_before_it_dies_is_computed_again_within_minutes(
+    cluster: Cluster, seed: int
+) -> None:
+    load, moments = Load(seed), random.Random(seed)
+    frozen = cluster.start("worker-1")
+    with Feeding(load, cluster.send):
+        until(lambda: cluster.own_everything("worker-1"), ANSWER_S)
+        cluster.await_more()
+        frozen.send_signal(signal.SIGSTOP)
+        cluster.start("worker-2")
+        until(lambda: cluster.own_everything("worker-2"), ANSWER_S)
+        cluster.await_more()
+        frozen.send_signal(signal.SIGCONT)
+        # It writes what it held, and dies before it can tell its successor.
+        time.sleep(moments.uniform(0.0, 0.5))
+        cluster.kill("worker-1")
+        cluster.await_more()
     cluster.check(load.events(), patience_s=DRAIN_S)
