@@ -126,7 +126,11 @@ class Tab:
     def open(self, path: str) -> Page:
         """Go to a path and wait for the page around its panels."""
         self.page.goto(self.base + path)
-        self.page.wait_for_selector(".page .grid")
+        try:
+            self.page.wait_for_selector(".page .grid")
+        except PlaywrightTimeoutError as error:
+            body = self.page.inner_text("body")
+            raise AssertionError(f"{path} does not open: {body!r}; went wrong: {self.errors}") from error
         return self.page
 
     def filled(self) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
+import signal
 import socket
 import threading
 import time
@@ -127,13 +129,31 @@ def _dash(server: FastAPI, settings: Settings) -> Dash:
 
 
 def serve(app: Dash, settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Say where the dashboards are, and serve them until SIGTERM or SIGINT.
 
     Raises:
         StackError: the address cannot be listened on.
     """
     listener = listen(settings.dashboard.host, settings.dashboard.port)
-    uvicorn.Server(api.server_config(app)).run(sockets=[listener])
+    announce(listener)
+    run(uvicorn.Server(api.server_config(app)), listener)
+
+
+def run(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Serve in this thread until the server is told to end, by a signal too; then go on."""
+    if threading.current_thread() is threading.main_thread():
+        # The server ends by itself at a signal, and raises it again afterwards for whoever stood there before.
+        signal.signal(signal.SIGTERM, lambda *_: None)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+
+
+def announce(listener: socket.socket) -> str:
+    """Print the address of a listening socket, and return it."""
+    name, number = listener.getsockname()[:2]
+    address = f"http://{f'[{name}]' if ':' in name else name}:{number}"
+    print(f"dashboard  {address}", flush=True)  # noqa: T201  # the person at the keyboard opens it
+    return address
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -202,12 +222,10 @@ class MetricsDashboard:
         app = self.app()
         shown = self.settings.dashboard
         listener = listen(host or shown.host, shown.port if port is None else port)
-        name, number = listener.getsockname()[:2]
-        address = f"http://{f'[{name}]' if ':' in name else name}:{number}"
-        print(f"dashboard  {address}", flush=True)  # noqa: T201  # the person at the keyboard opens it
+        address = announce(listener)
         server = self._server = uvicorn.Server(api.server_config(app))
         if block:
-            server.run(sockets=[listener])
+            run(server, listener)
             return address
         self._thread = threading.Thread(
             target=server.run, kwargs={"sockets": [listener]}, name="dashboard", daemon=True

@@ -118,7 +118,12 @@ def _header(settings: Settings) -> Component:
             html.Span(className="logo", **{"aria-hidden": "true"}),  # type: ignore[arg-type]
             html.Span(settings.dashboard.title, className="brand"),
             html.Span(className="spring"),
-            html.A(id="state", href="/health", title="Broker and workers; opens the report", className="state"),
+            html.A(
+                id="state",
+                href="/health",
+                title="Open alerts and workers; leads to the state of every component",
+                className="state",
+            ),
             dmc.Switch(
                 id="dark",
                 persistence=True,

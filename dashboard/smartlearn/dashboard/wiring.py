@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 from urllib.parse import urlencode
 
 import dash
@@ -77,20 +77,26 @@ def register(app: Dash, page: Page, context: Context, *, home: bool = False) -> 
 def page_layout(page: Page, context: Context, values: Mapping[str, Any]) -> Component:
     """A page for an address; where the store is down the pickers hold what the address names."""
     dark = bool(values.get(DARK_STATE))
-    pickers: dict[str, list[str]] = {}
-    try:
-        if "node" in page.pickers:
-            pickers["node"] = queries.nodes(context.history)
-        if "run" in page.pickers:
-            pickers["run"] = queries.run_names(context.history)
-    except SmartLearnError:
-        pickers = {}
+    pickers: dict[str, list[str]] = {
+        name: found for name in page.pickers if (found := _known(context, name)) is not None
+    }
     refresh = refresh_choice(context.settings)
     choices = {choice.name: choice.options for choice in (*page.all_choices, refresh)}
     view = parse_view(
         values, context.clock(), nodes=pickers.get("node"), runs=pickers.get("run"), choices=choices, dark=dark
     )
     return components.frame(page, view, pickers, refresh)
+
+
+def _known(context: Context, picker: Literal["node", "run"]) -> list[str] | None:
+    """What can be picked; None where the store does not say, which the panels tell."""
+    try:
+        return queries.nodes(context.history) if picker == "node" else queries.run_names(context.history)
+    except SmartLearnError:
+        return None
+    except Exception:  # a defect here must not keep the whole page from opening: it is logged, with its trace
+        _log.exception("what can be picked is not known")
+        return None
 
 
 def refresh_choice(settings: Settings) -> Choice:

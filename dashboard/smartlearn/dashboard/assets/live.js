@@ -91,6 +91,17 @@
   function system(told) {
     if (!told) return noUpdate();
     if (told.away) return mark("unknown", "Dashboard away");
+    return [...alarms(told.open), workers(told)];
+  }
+
+  function alarms({ critical, warning }) {
+    if (!critical && !warning) return [];
+    const count = critical || warning;
+    const word = `${critical ? "critical" : "warning"}${critical ? "" : count === 1 ? "" : "s"}`;
+    return [mark(critical ? "critical" : "warning", `${count} ${word}`)];
+  }
+
+  function workers(told) {
     if (!told.broker) return mark("critical", "Broker away");
     const names = Object.keys(told.workers);
     const answering = names.filter((name) => told.workers[name]).length;
