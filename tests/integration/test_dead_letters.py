@@ -18,6 +18,7 @@ from smartlearn.core.times import format_time
 from smartlearn.core.topics import INTERACTIONS, PERFORMANCE
 from smartlearn.ops.dead_letters import dead_letters
 from smartlearn.ops.replaying import InputTopics, replay
+from smartlearn.producers.ledger import Ledger
 from smartlearn.stream_processors.topology import input_partitions
 
 pytestmark = pytest.mark.integration
@@ -137,7 +138,12 @@ def test_a_replay_keeps_the_identity_and_is_done_once(stack: Stack, ahead_us: in
     kafka = KafkaSettings(bootstrap_servers=stack.kafka, epoch=stack.record["kafka_epoch"])
     partitions = input_partitions(kafka)
     unremembered = [letter for letter in dead_letters(kafka) if letter.number == early["number"]]
-    replay(kafka, unremembered, InputTopics(partitions, dict.fromkeys(partitions, str(kafka.epoch))))
+    replay(
+        kafka,
+        unremembered,
+        InputTopics(partitions, dict.fromkeys(partitions, str(kafka.epoch))),
+        Ledger(stack.data_dir),
+    )
     until(lambda: counts(stack, PERFORMANCE)["duplicate"] == 1)
     assert len(stack.query(*arguments)) == 1
 

@@ -18,7 +18,6 @@ from tests.stacks import Stack, running_stack, until
 
 from smartlearn.core.batch import Batch, Kind
 from smartlearn.core.settings import KafkaSettings, Settings
-from smartlearn.core.times import parse_time
 from smartlearn.core.topics import INTERACTIONS, PERFORMANCE, TRAINING
 from smartlearn.producers.client import EventProducer
 from smartlearn.producers.counts import TopicCounts
@@ -116,14 +115,24 @@ def test_after_a_drain_the_sum_is_exact(tmp_path: Path) -> None:
         assert "delivered = stored + duplicate + dead + expired" in table
 
 
-def test_what_was_delivered_and_never_read_is_named(tmp_path: Path) -> None:
+def test_machines_are_added_up_and_what_was_never_read_is_named(tmp_path: Path) -> None:
     with running_stack(tmp_path / "data", "--no-agent") as stack:
-        settings = Settings(data_dir=stack.data_dir, node="lab-1", kafka=KafkaSettings())
-        with EventProducer(settings) as producer:
-            producer.emit(Kind.TRAINING, {"run": "r", "node": "n", "epoch": 1, "step": 1, "training_loss": 1.0,
-                                          "learning_rate": 1e-4}, parse_time("2026-01-05T10:00:00Z"))  # fmt: skip
-            assert producer.flush(30)
+        here = Settings(data_dir=stack.data_dir, node="lab-1", kafka=KafkaSettings())
+        elsewhere = Settings(
+            data_dir=tmp_path / "elsewhere", node="lab-2", kafka=KafkaSettings(bootstrap_servers=stack.kafka)
+        )
+        for settings in (here, elsewhere, elsewhere):
+            with EventProducer(settings) as producer:
+                for step in range(5):
+                    producer.emit(Kind.TRAINING, {"run": "r", "node": "n", "epoch": 1, "step": step,
+                                                  "training_loss": 1.0, "learning_rate": 1e-4})  # fmt: skip
+                assert producer.flush(30)
         until(lambda: ledger(stack)["settled"] is True)
+        found = ledger(stack)
+        assert {source: topics[TRAINING]["delivered"] for source, topics in found["sent"].items()} == {
+            "lab-1": 5, "lab-2": 10,
+        }  # fmt: skip
+        assert (found["problems"], found["topics"][TRAINING]["extra"]) == ([], 0)
         Ledger(stack.data_dir).add({("lab-1", TRAINING): TopicCounts(produced=2, delivered=2)})
         assert ledger(stack)["problems"] == [f"{TRAINING}: 2 rows were delivered and are not accounted for"]
         assert stack.call("status", "--ledger", "--check", check=False).returncode == 1

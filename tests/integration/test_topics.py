@@ -18,6 +18,7 @@ from smartlearn.core.topics import (
     ALERTS,
     DEAD_LETTER,
     HEALTH,
+    LEDGER,
     LIVE,
     PERFORMANCE,
     TOPIC_OF,
@@ -66,7 +67,7 @@ def _await_port(port: int, broker: subprocess.Popen[bytes]) -> None:
 
 def test_missing_topics_are_made_once_and_are_as_they_should_be(kafka: KafkaSettings) -> None:
     assert verify_topics(kafka)[0] == "topic smartlearn.performance does not exist: run `smartlearn topics create`"
-    assert set(ensure_topics(kafka)) == {*TOPIC_OF.values(), LIVE, HEALTH, ALERTS, DEAD_LETTER}
+    assert set(ensure_topics(kafka)) == {*TOPIC_OF.values(), LIVE, HEALTH, ALERTS, DEAD_LETTER, LEDGER}
     assert ensure_topics(kafka) == []
     assert verify_topics(kafka) == []
 

@@ -236,6 +236,32 @@ class Live(Message):
     interactions: dict[str, list[Any]] = Field(default_factory=dict)
 
 
+class SentCounts(Message):
+    """What the producers of one machine counted of one source's rows on one topic."""
+
+    source: str
+    topic: str = Field(description="empty: rows that were lost before they had one")
+    produced: Annotated[int, Ge(0)]
+    adopted: Annotated[int, Ge(0)] = Field(description="taken over from the spools of processes that ended")
+    delivered: Annotated[int, Ge(0)]
+    spooled: Annotated[int, Ge(0)]
+    dropped: Annotated[int, Ge(0)]
+    refused: Annotated[int, Ge(0)] = Field(description="not among the produced")
+
+
+class SentLedger(Message):
+    """What the producers of one data directory ever sent, on `smartlearn.ledger`; the key is the id.
+
+    Of the messages with one id, that with the highest revision holds.
+    """
+
+    v: Literal[1] = 1
+    kind: Literal["ledger"] = "ledger"
+    id: str
+    revision: Annotated[int, Ge(0)]
+    counts: list[SentCounts]
+
+
 class Rollup(Message):
     """One point of a tier, on `smartlearn.rollups` where that is switched on; the key is the series key."""
 
@@ -325,6 +351,7 @@ MESSAGES: Mapping[str, type[BaseModel]] = {
     "health": HealthScore,
     "alert": Alert,
     "live": Live,
+    "ledger": SentLedger,
     "rollup": Rollup,
 }
 """The name of each message's schema file → its model."""

@@ -29,6 +29,7 @@ LIVE = "smartlearn.live"
 HEALTH = "smartlearn.health"
 ALERTS = "smartlearn.alerts"
 DEAD_LETTER = "smartlearn.dead-letter"
+LEDGER = "smartlearn.ledger"
 ROLLUPS = "smartlearn.rollups"
 """Not made with the others: nothing writes it unless it is switched on."""
 
@@ -89,6 +90,7 @@ def topics(kafka: KafkaSettings) -> tuple[Topic, ...]:
         topic(HEALTH, 1, -1, "compact"),
         topic(ALERTS, 1, -1),
         topic(DEAD_LETTER, 1, 30 * _DAY_MS),
+        topic(LEDGER, 1, -1, "compact"),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Final
 
@@ -20,9 +21,10 @@ from smartlearn.core.batch import EXTERNAL_SOURCE
 from smartlearn.core.errors import BrokerUnavailable
 from smartlearn.core.settings import KafkaSettings
 from smartlearn.core.stores.base import MetricStore
-from smartlearn.core.topics import REQUEST_TIMEOUT_S, TOPIC_OF, client_config
+from smartlearn.core.topics import LEDGER, REQUEST_TIMEOUT_S, TOPIC_OF, client_config
+from smartlearn.ops.topic_reading import held_messages
 from smartlearn.producers.counts import TopicCounts
-from smartlearn.producers.ledger import Account
+from smartlearn.producers.ledger import Account, Page
 from smartlearn.stream_processors.domain.progress import Progress
 
 SENT: Final = ("produced", "refused", "spooled", "dropped", "waiting", "delivered")
@@ -100,6 +102,33 @@ def ledger_report(
     )
 
 
+def announced_pages(kafka: KafkaSettings) -> list[Page]:
+    """What the producers of all machines have announced, older pages included.
+
+    Raises:
+        BrokerUnavailable: no broker answers, or it has no ledger topic.
+    """
+    pages = []
+    for message in held_messages(kafka, LEDGER):
+        # Anybody may write to the topic.
+        with suppress(ValueError):
+            pages.append(Page.parse(message.value() or b""))
+    return pages
+
+
+def added_up(pages: Iterable[Page]) -> dict[Account, TopicCounts]:
+    """The counts of all data directories; of each, those of its newest page."""
+    newest: dict[str, Page] = {}
+    for page in pages:
+        if page.id not in newest or page.revision > newest[page.id].revision:
+            newest[page.id] = page
+    total: dict[Account, TopicCounts] = {}
+    for page in newest.values():
+        for account, counts in page.counts.items():
+            total[account] = total.get(account, TopicCounts()) + counts
+    return total
+
+
 def stored_progress(store: MetricStore, partitions: Mapping[str, int]) -> dict[tuple[str, int], Progress]:
     """What the workers have stored of every partition of the input topics.
 
@@ -167,7 +196,8 @@ def is_settled(
 
 def _sent(counts: TopicCounts) -> Counter[str]:
     sums = Counter(asdict(counts))
-    sums["waiting"] = counts.produced - counts.delivered - counts.dropped
+    # What was lost before it was encoded was never produced.
+    sums["waiting"] = counts.produced - counts.delivered - counts.dropped if counts.produced or counts.delivered else 0
     return sums
 
 

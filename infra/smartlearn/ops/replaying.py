@@ -6,18 +6,22 @@ have their numbers, and a single event carries the place where it was read first
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from smartlearn.core.batch import EXTERNAL_SOURCE, Batch
 from smartlearn.core.codec import decode
-from smartlearn.core.errors import BrokerUnavailable, InvalidMessage
+from smartlearn.core.errors import BrokerUnavailable, InvalidMessage, StoreUnavailable
 from smartlearn.core.partitioning import partition_of
 from smartlearn.core.settings import KafkaSettings
-from smartlearn.core.topics import DEAD_LETTER, KIND_OF, client_config
+from smartlearn.core.topics import DEAD_LETTER, KIND_OF, TOPIC_OF, client_config
 from smartlearn.ops.dead_letters import REPLAYED, DeadLetter, letter_messages, value_of
+from smartlearn.producers.counts import TopicCounts
+from smartlearn.producers.ledger import Account, Ledger
 from smartlearn.stream_processors.intake import ORIGIN_BOOT, ORIGIN_OFFSET, ORIGIN_PARTITION
 
 # A broker that is failing over needs about 12 s.
@@ -40,32 +44,38 @@ class InputTopics:
     lives: Mapping[str, str]
 
 
-def replay(kafka: KafkaSettings, letters: Sequence[DeadLetter], inputs: InputTopics) -> None:
+def replay(kafka: KafkaSettings, letters: Sequence[DeadLetter], inputs: InputTopics, ledger: Ledger) -> None:
     """Send letters again: the original bytes, to their topic, to the partition of their key; then remember them.
 
     Args:
         kafka: where the broker is.
         letters: which; none that has a `refusal`.
         inputs: the input topics.
+        ledger: where the rows are counted once more: they are delivered once more.
 
     Raises:
         BrokerUnavailable: no broker answers, or it did not take all; what it took is remembered.
     """
     by_number = {letter.number: letter for letter in letters}
+    batches: dict[str, Batch | None] = {}
     producer = _Producer(kafka)
     for number, message in letter_messages(kafka, by_number):
         letter, value = by_number[number], value_of(message)
+        batch = batches[number] = _batch(letter, value)
         producer.send(
             number,
             letter.topic,
             value=value,
             key=message.key(),
             headers=_origin(letter, inputs.lives),
-            partition=_owner(letter, value, inputs.partitions),
+            # What cannot be read goes where its key leads.
+            partition=_BY_KEY if batch is None else partition_of(batch.key, inputs.partitions[letter.topic]),
         )
     sent = producer.delivered()
     for number in sent:
         producer.send(number, DEAD_LETTER, value=b"", headers={REPLAYED: number.encode()})
+    with suppress(StoreUnavailable):
+        ledger.add(_counts([batch for number in sent if (batch := batches[number]) is not None]))
     if len(sent) < len(by_number) or len(producer.delivered()) < len(sent):
         reason = producer.failure or "it does not answer"
         raise BrokerUnavailable(
@@ -118,13 +128,23 @@ class _Producer:
         return found
 
 
-def _owner(letter: DeadLetter, value: bytes, partitions: Mapping[str, int]) -> int:
-    """The partition that owns what the letter holds; that of its key where this cannot be read."""
+def _batch(letter: DeadLetter, value: bytes) -> Batch | None:
+    """What a letter holds, if that can be read."""
     try:
-        batch = decode(value, kind=KIND_OF[letter.topic], topic_boot="", partition=0, offset=0)
+        return decode(value, kind=KIND_OF[letter.topic], topic_boot="", partition=0, offset=0)
     except InvalidMessage:
-        return _BY_KEY
-    return partition_of(batch.key, partitions[letter.topic])
+        return None
+
+
+def _counts(batches: Iterable[Batch]) -> dict[Account, TopicCounts]:
+    """The rows of sources that keep a count."""
+    counts: dict[Account, TopicCounts] = {}
+    for batch in batches:
+        if batch.source != EXTERNAL_SOURCE:
+            account = (batch.source, TOPIC_OF[batch.kind])
+            rows = TopicCounts(produced=len(batch), delivered=len(batch))
+            counts[account] = counts.get(account, TopicCounts()) + rows
+    return counts
 
 
 def _origin(letter: DeadLetter, lives: Mapping[str, str]) -> dict[str, bytes]:

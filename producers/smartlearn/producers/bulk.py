@@ -29,6 +29,9 @@ Progress: TypeAlias = Callable[[int, int], None]
 # A broker that accepts nothing for so long is gone; a failover of a cluster takes about 12 s.
 _SILENCE_S: Final = 30.0
 
+# One message to a broker that answers.
+_ANNOUNCE_S: Final = 1.0
+
 # How often the group is asked how far it is.
 _ASK_INTERVAL_S: Final = 0.2
 
@@ -64,8 +67,7 @@ def send_all(
         return run.send(prepared)
     finally:
         if ledger is not None:
-            with contextlib.suppress(StoreUnavailable):
-                ledger.add(run.counts)
+            run.account(ledger)
 
 
 class _Run:
@@ -96,6 +98,16 @@ class _Run:
             self._serve(0.1)
         self._check()
         return self._offsets
+
+    def account(self, ledger: Ledger) -> None:
+        """Count what was sent, and announce it if the broker still answers."""
+        with contextlib.suppress(StoreUnavailable):
+            ledger.add(self.counts)
+            announced: list[object] = []
+            if self._sender.send(ledger.read().message(), announced.append):
+                deadline = time.monotonic() + _ANNOUNCE_S
+                while not announced and time.monotonic() < deadline:
+                    self._sender.serve(0.05)
 
     def _report_of(self, rows: int, counts: TopicCounts) -> Callable[[Delivered | Failed], None]:
         def report(outcome: Delivered | Failed) -> None:

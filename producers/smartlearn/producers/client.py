@@ -89,7 +89,7 @@ class EventProducer:
             Encoder(self.source, self.boot, producer.batch_rows),
             self._notices,
             linger_s=producer.linger_ms / 1000,
-            note=lambda now: self._notebook.note(self._tally(), now=now),
+            note=self._note,
             started=lambda: processes.close_with_multiprocessing(self),
         )
         self._rows = self._pump.rows
@@ -180,6 +180,14 @@ class EventProducer:
     def _tally(self) -> dict[str, TopicCounts]:
         missed = self._overflow + self._pump.lost
         return self._courier.tally() | ({"": TopicCounts(dropped=missed)} if missed else {})
+
+    def _note(self, now: bool) -> float | None:
+        """Bring the counts into the ledger, in the producer's thread."""
+        wait = self._notebook.note(self._tally(), now=now)
+        announcement = self._notebook.announcement(now=now)
+        if announcement is not None:
+            self._courier.announce(announcement)
+        return wait
 
     def _miss(self, rows: int) -> None:
         self._overflow += rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 
 @dataclass
@@ -26,3 +26,9 @@ class TopicCounts:
     spooled: int = 0
     dropped: int = 0
     refused: int = 0
+
+    def __add__(self, other: TopicCounts) -> TopicCounts:
+        return TopicCounts(*(one + more for one, more in zip(astuple(self), astuple(other), strict=True)))
+
+    def __sub__(self, other: TopicCounts) -> TopicCounts:
+        return TopicCounts(*(one - less for one, less in zip(astuple(self), astuple(other), strict=True)))

@@ -71,6 +71,12 @@ class Courier:
     _flight_bytes: int = 0
     _number: int = 0
     _loads: deque[_Load] = field(default_factory=deque)
+    _announcing: bool = False
+
+    @property
+    def announcing(self) -> bool:
+        """Whether an announcement is on its way."""
+        return self._announcing
 
     @property
     def idle(self) -> bool:
@@ -88,6 +94,15 @@ class Courier:
         behind = self.spool.waiting or any(load.records for load in self._loads)
         if behind or not self._room or not self._send(message, None):
             self._keep(message)
+
+    def announce(self, message: Outgoing) -> None:
+        """Send a message that is nobody's event, if that is possible now; whatever comes of it, it is not kept."""
+        sender = self.connection.sender
+        if sender is not None and self.connection.reachable and not self._announcing:
+            self._announcing = sender.send(message, self._announced)
+
+    def _announced(self, _report: Delivered | Failed) -> None:
+        self._announcing = False
 
     def serve(self) -> None:
         """Take reports, look for the broker, drain the spool. Waits for nothing."""

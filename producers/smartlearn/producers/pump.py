@@ -32,6 +32,9 @@ _AWAY_GRACE_S: Final = 0.2
 # A full queue is on disk within a second or two; a disk that hangs may not keep a program from ending.
 _WRITE_DOWN_S: Final = 10.0
 
+# One message to a broker that answers; the ledger is not worth more of a program's end.
+_ANNOUNCE_S: Final = 0.5
+
 
 class Pump:
     """Moves rows from their queue to the courier, in a thread that starts when there is something to move.
@@ -189,6 +192,10 @@ class Pump:
             Outgoing(TOPIC_OF[batch.kind], batch.key.encode(), encode_batch(batch), len(batch)) for batch in batches
         ]
 
+    def _closing_pause(self) -> None:
+        self._wake.clear()
+        self._wake.wait(0.005)
+
     def _finish(self) -> None:
         """Deliver what is left while a broker answers; leave the rest on disk."""
         courier, connection = self._courier, self._courier.connection
@@ -204,8 +211,13 @@ class Pump:
                 while self.waiting and time.monotonic() < now + _WRITE_DOWN_S:
                     self._safe_turn()
                 break
-            self._wake.wait(0.005)
+            self._closing_pause()
         self._all_went = courier.idle
+        self._note(True)
+        announced_by = time.monotonic() + _ANNOUNCE_S
+        while courier.announcing and time.monotonic() < announced_by:
+            courier.serve()
+            self._closing_pause()
         courier.put_down()
         self._note(True)
         with self._turn:

@@ -17,6 +17,7 @@ from smartlearn.core.topics import (
     ALERTS,
     HEALTH,
     KIND_OF,
+    LEDGER,
     LIVE,
     TOPIC_OF,
     client_config,
@@ -38,11 +39,11 @@ def test_inputs_have_the_partitions_of_the_settings_and_the_brokers_clock() -> N
         assert layout[name].config["message.timestamp.type"] == "LogAppendTime"
 
 
-def test_alerts_are_kept_for_ever_and_only_health_is_compacted() -> None:
+def test_alerts_are_kept_for_ever_and_only_what_has_a_newest_state_is_compacted() -> None:
     layout = {topic.name: topic.config for topic in topics(KafkaSettings())}
     assert layout[ALERTS]["retention.ms"] == "-1"
     assert int(layout[LIVE]["retention.ms"]) <= 3_600_000
-    assert [name for name, config in layout.items() if config["cleanup.policy"] == "compact"] == [HEALTH]
+    assert [name for name, config in layout.items() if config["cleanup.policy"] == "compact"] == [HEALTH, LEDGER]
 
 
 @pytest.mark.parametrize(("replication", "minimum"), [(1, None), (2, "2"), (3, "2"), (5, "3")])
@@ -153,4 +154,5 @@ def test_the_topics_have_the_names_of_the_contract() -> None:
         "smartlearn.health",
         "smartlearn.alerts",
         "smartlearn.dead-letter",
+        "smartlearn.ledger",
     ]

@@ -25,7 +25,8 @@ class FakeBroker:
         refuses: why it refuses every message, if it does.
         room: how many messages a client takes before it is full.
         topics: the topics that it has.
-        log: every message that was delivered, in order.
+        log: every message that was delivered to an input topic, in order.
+        announced: every other one.
         clients: how many clients were made.
     """
 
@@ -34,6 +35,7 @@ class FakeBroker:
     room: int = 1_000_000
     topics: frozenset[str] = frozenset(TOPIC_OF.values())
     log: list[Outgoing] = field(default_factory=list)
+    announced: list[Outgoing] = field(default_factory=list)
     clients: list[FakeSender] = field(default_factory=list)
 
     def connect(self, kafka: KafkaSettings) -> FakeSender:
@@ -71,7 +73,7 @@ class FakeSender:
             if self.broker.refuses is not None:
                 report(self.broker.refuses)
                 continue
-            self.broker.log.append(message)
+            (self.broker.log if message.topic in KIND_OF else self.broker.announced).append(message)
             report(Delivered(message.topic, 0, len(self.broker.log) - 1))
 
     def give_up(self, *, in_flight: bool = False) -> None:

@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from smartlearn.core.errors import InvalidQuery
-from smartlearn.core.settings import KafkaSettings
+from smartlearn.core.settings import KafkaSettings, Settings
 from smartlearn.core.times import format_time
 from smartlearn.core.topics import KIND_OF
 from smartlearn.ops.cli.options import DataDir, Last, OutputFormat, connected, require_broker, span_of
@@ -83,7 +83,8 @@ def replay(
     left out.
     """
     selection = _selection(topic, last)
-    kafka = _kafka(data_dir)
+    settings, _ = connected(data_dir)
+    kafka = require_broker(settings).kafka
     letters = selection.of(kafka)
     if numbers:
         known = {letter.number: letter for letter in letters}
@@ -94,7 +95,7 @@ def replay(
     left = [letter for letter in letters if letter.refusal is not None]
     sent = [letter for letter in letters if letter.refusal is None]
     if sent and not dry_run:
-        _send(kafka, sent)
+        _send(settings, sent)
     for letter in left:
         if numbers or not letter.replayed:
             typer.echo(f"smartlearn: {letter.number} is left out: {letter.refusal}", err=True)
@@ -103,12 +104,14 @@ def replay(
         raise typer.Exit(1)
 
 
-def _send(kafka: KafkaSettings, letters: list[DeadLetter]) -> None:
+def _send(settings: Settings, letters: list[DeadLetter]) -> None:
     from smartlearn.ops import replaying
+    from smartlearn.producers.ledger import Ledger
     from smartlearn.stream_processors.topology import input_partitions, topic_lives
 
-    partitions = input_partitions(kafka)
-    replaying.replay(kafka, letters, replaying.InputTopics(partitions, topic_lives(kafka, partitions)))
+    partitions = input_partitions(settings.kafka)
+    inputs = replaying.InputTopics(partitions, topic_lives(settings.kafka, partitions))
+    replaying.replay(settings.kafka, letters, inputs, Ledger(settings.data_dir))
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,21 +76,22 @@ def _show(state: StackState) -> None:
 
 
 def _ledger(settings: Settings) -> LedgerReport:
-    from smartlearn.ops.ledger import is_settled, ledger_report, stored_progress
+    from smartlearn.ops.ledger import added_up, announced_pages, is_settled, ledger_report, stored_progress
     from smartlearn.producers.ledger import Ledger
     from smartlearn.stream_processors.topology import input_partitions, topic_lives
 
     partitions, settled = dict.fromkeys(KIND_OF, settings.kafka.partitions), None
-    sent = Ledger(settings.data_dir).read()
+    pages = [Ledger(settings.data_dir).read()]
     with stored(settings) as store:
         try:
             partitions = input_partitions(settings.kafka)
             lives = topic_lives(settings.kafka, partitions)
             progress = stored_progress(store, partitions)
             settled = is_settled(settings.kafka, progress, partitions, lives)
+            pages += announced_pages(settings.kafka)
         except (BrokerError, SettingsError):
             progress = stored_progress(store, partitions)
-    return ledger_report(sent, progress, settled)
+    return ledger_report(added_up(pages), progress, settled)
 
 
 def _print_ledger(report: LedgerReport, output: Format) -> None:
