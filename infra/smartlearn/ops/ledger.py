@@ -82,7 +82,7 @@ def ledger_report(
         progress: (topic, partition) → how far it was carried into the store.
         settled: see `LedgerReport`.
     """
-    by_sender = {account: _sent(counts) for account, counts in sent.items()}
+    by_sender = {account: _sent(account[1], counts) for account, counts in sent.items()}
     by_source: dict[Account, Counter[str]] = {}
     for (topic, _), one in progress.items():
         missing = one.seen.missing()
@@ -194,10 +194,10 @@ def is_settled(
     return True
 
 
-def _sent(counts: TopicCounts) -> Counter[str]:
+def _sent(topic: str, counts: TopicCounts) -> Counter[str]:
     sums = Counter(asdict(counts))
-    # What was lost before it was encoded was never produced.
-    sums["waiting"] = counts.produced - counts.delivered - counts.dropped if counts.produced or counts.delivered else 0
+    # What was lost before it had a topic was never produced.
+    sums["waiting"] = counts.produced - counts.delivered - counts.dropped if topic else 0
     return sums
 
 
