@@ -264,6 +264,24 @@ def test_a_worker_whose_store_is_locked_for_a_while_goes_on_afterwards_and_still
     assert worker.poll() is None
 
 
+def test_a_worker_that_is_told_to_end_while_its_store_is_locked_does_not_wait_for_it(desk: Bench) -> None:
+    worker = desk.start("worker-1")
+    until(lambda: owns_everything(desk, "worker-1"), PATIENCE_S)
+    rounds = history(10)
+    with sqlite3.connect(desk.settings.sqlite_path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for batches in rounds:
+            desk.send(*batches)
+        desk.sent()
+        until(lambda: desk.counts(PERFORMANCE, "worker-1")["in"] > 0, PATIENCE_S)
+        worker.send_signal(signal.SIGTERM)
+        worker.wait(8)
+        other.execute("ROLLBACK")
+    other.close()
+    desk.start("worker-2")
+    assert_all_there(desk, rounds)
+
+
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of another process need Linux")
 def test_a_worker_whose_disk_is_full_for_a_while_goes_on_afterwards(desk: Bench) -> None:
     worker = desk.start("worker-1")

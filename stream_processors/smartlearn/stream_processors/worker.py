@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any, cast
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 # What is still on its way when a worker ends gets so long.
 _CLOSE_S = 2.0
+# A worker that is told to end while its store or broker is away ends all the same, as if it were killed.
+_END_S = 4.0
 # A lane is flushed a few times a second, a viewer sees a value at most half a second old.
 _FLUSH_CHECK_S = 0.1
 _BEAT_S = 0.5
@@ -58,6 +61,7 @@ def run(settings: Settings, name: str) -> None:
 
     @app.on_before_shutdown.connect
     async def _close(*_args: object, **_kwargs: object) -> None:
+        _end_within(_END_S)
         await workers.close()
         publisher.close(_CLOSE_S)
 
@@ -102,6 +106,13 @@ def _declare(app: faust.App, workers: WorkerLanes, topics: Mapping[str, int]) ->
     # mode types a receiver more narrowly than it calls one.
     app.on_partitions_assigned.connect(cast("Any", assigned))
     app.on_partitions_revoked.connect(cast("Any", revoked))
+
+
+def _end_within(seconds: float) -> None:
+    """End the process after a while, whatever still waits; what was not passed is read again."""
+    timer = threading.Timer(seconds, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
 
 
 def _expire(app: faust.App, store: MetricStore) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.reference import PANE, aggregate, numbers_of
 
@@ -60,6 +60,7 @@ def offline(node: str, events: list[Event]) -> dict[tuple[Any, int], dict[str, d
 
 
 @given(st.lists(st.lists(sample, min_size=1, max_size=12), min_size=1, max_size=3))
+@settings(max_examples=50)
 def test_every_sample_counts_in_its_pane_and_series_once(batches: list[list[Event]]) -> None:
     groups = [grouped(f"node-{index}", events) for index, events in enumerate(batches)]
     found = {

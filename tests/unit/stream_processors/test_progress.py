@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smartlearn.stream_processors.domain.progress import (
@@ -46,6 +46,7 @@ def applied(history: list[Effect]) -> Progress:
 
 
 @given(histories)
+@settings(max_examples=40)
 def test_progress_comes_back_from_its_bytes_as_it_was(history: list[Effect]) -> None:
     progress = applied(history)
     progress.released = len(history) % 2 == 0
@@ -64,6 +65,7 @@ def test_progress_comes_back_from_its_bytes_as_it_was(history: list[Effect]) -> 
 
 
 @given(histories)
+@settings(max_examples=40)
 def test_the_offset_is_behind_the_last_message_and_the_counters_are_the_sums(history: list[Effect]) -> None:
     progress = applied(history)
     assert progress.offset == (history[-1].offset + 1 if history else 0)
@@ -78,6 +80,7 @@ def test_the_offset_is_behind_the_last_message_and_the_counters_are_the_sums(his
 
 
 @given(histories)
+@settings(max_examples=40)
 def test_an_owner_s_frontier_is_its_newest_event_time(history: list[Effect]) -> None:
     progress = applied(history)
     for owner in ("a", "b", "nobody"):
@@ -86,6 +89,7 @@ def test_an_owner_s_frontier_is_its_newest_event_time(history: list[Effect]) -> 
 
 
 @given(histories, st.lists(st.one_of(st.none(), st.integers(0, 26)), max_size=6))
+@settings(max_examples=40)
 def test_effects_wait_until_the_offset_passes_them(history: list[Effect], bounds: list[int | None]) -> None:
     pending, progress = PendingEffects(), Progress(epoch="life-1")
     for effect in history:
