@@ -110,7 +110,9 @@ class StoreSettings(_Section):
     sqlite_path: Path | None = Field(None, description="default: metrics.db in the data directory")
     influx: InfluxSettings = InfluxSettings()
     retention: RetentionSettings = RetentionSettings()
-    raw: bool = Field(True, description="whether raw events are stored; late events then change panes")
+    raw: bool = Field(
+        True, description="whether raw events are stored; without them late and imported ones change no aggregate"
+    )
 
 
 class WindowSettings(_Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from types import SimpleNamespace
@@ -292,6 +293,35 @@ def test_a_partition_committed_past_its_stored_progress_is_read_from_there(world
 
     asyncio.run(story())
     assert world.app.consumer.at[RUN] == 1
+
+
+def test_a_partition_is_let_go_only_after_the_flush_that_holds_it_has_committed(world: World) -> None:
+    entered, release = threading.Event(), threading.Event()
+    real = world.store.real
+
+    def slow(batch: Any) -> Any:
+        entered.set()
+        release.wait(10)
+        return real.write(batch)
+
+    async def story() -> None:
+        await world.assign(RUN)
+        await world.consume(TRAINING, [event(training("run-1", [1, 2]), 0)])
+        world.store.write = slow  # type: ignore[attr-defined]
+        flush = asyncio.create_task(world.workers.flush_due())
+        await asyncio.to_thread(entered.wait, 10)
+        revoke = asyncio.create_task(world.workers.revoked([RUN]))
+        await asyncio.sleep(0)
+        assert world.lanes[TRAINING].partitions == [HOME]
+        assert world.heartbeat()["counts"][TRAINING]["stored"] == 2, "a heartbeat does not wait"
+        release.set()
+        await revoke
+        assert world.app.consumer.committed == {RUN: 1}
+        assert world.lanes[TRAINING].partitions == []
+        await flush
+
+    asyncio.run(story())
+    assert world.stored() == 2
 
 
 def test_ending_stores_commits_and_releases_what_was_taken_in(world: World) -> None:
