@@ -11,7 +11,8 @@ from smartlearn.core.settings import load_settings
 from smartlearn.producers.client import EventProducer
 
 NODES = 4
-START_US = 1_790_000_000_000_000
+START_US = 1_790_000_000_000_001
+"""Its last digit keeps every time at a resolution of a microsecond: stored, it is then cut to one."""
 
 
 def events(count: int) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ def spooled(cluster: Cluster) -> int:
 def test_the_only_broker_killed_under_load_costs_no_event_that_the_producer_accepted(
     cluster: Cluster, seed: int
 ) -> None:
+    """Guards the spool: a producer that keeps nothing on disk never gets as far as the restart."""
     load = Load(seed)
     worker = cluster.start("worker-1")
     with Feeding(load, cluster.send):
@@ -41,6 +42,7 @@ def test_the_only_broker_killed_under_load_costs_no_event_that_the_producer_acce
 
 
 def test_broker_store_and_workers_killed_at_once_lose_and_double_nothing(cluster: Cluster, seed: int) -> None:
+    """Guards that everything acknowledged is on disk somewhere: broker, store, or spool."""
     load = Load(seed)
     for name in ("worker-1", "worker-2"):
         cluster.start(name)
@@ -69,6 +71,7 @@ def three_brokers_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path
 def test_one_of_three_brokers_killed_under_load_costs_seconds_and_no_event(
     tmp_path: Path, three_brokers_dir: Path, seed: int
 ) -> None:
+    """Guards `acks=all` with `min.insync.replicas=2`, and clients that find the new leaders."""
     load = Load(seed)
     with running_cluster(tmp_path, three_brokers_dir, brokers=3) as cluster:
         worker = cluster.start("worker-1")

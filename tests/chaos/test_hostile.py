@@ -54,6 +54,7 @@ def hostile(chance: random.Random) -> bytes:
 def test_every_hostile_message_is_a_dead_letter_with_a_reason_and_every_good_one_is_stored(
     cluster: Cluster, seed: int
 ) -> None:
+    """Guards the dead letters: bad messages that are passed over in silence are never counted, and it times out."""
     load, chance = Load(seed), random.Random(seed)
     raw = Producer(client_config(cluster.settings.kafka) | {"linger.ms": 20, "message.max.bytes": 6 << 20})
     worker = cluster.start("worker-1")

@@ -105,6 +105,7 @@ def impossible(link: Link) -> str | None:
 def test_a_worker_that_is_cut_off_for_half_a_minute_loses_and_doubles_nothing(
     cluster: Cluster, link: Link, seed: int
 ) -> None:
+    """Guards what a freeze guards, with connections that neither answer nor break."""
     load = Load(seed)
     cut = cluster.start("worker-1", *link.enter)
     with Feeding(load, cluster.send):

@@ -84,6 +84,7 @@ def test_ten_minutes_of_load_leave_a_worker_no_larger_than_two(cluster: Cluster,
 def test_what_a_frozen_worker_spoils_before_it_dies_is_computed_again_within_minutes(
     cluster: Cluster, seed: int
 ) -> None:
+    """Guards the second look after a takeover, for a zombie that dies before it can tell."""
     load, moments = Load(seed), random.Random(seed)
     frozen = cluster.start("worker-1")
     with Feeding(load, cluster.send):

@@ -18,6 +18,7 @@ TAKEOVER_S = 40.0
 
 
 def test_all_workers_killed_at_once_lose_and_double_nothing(cluster: Cluster, seed: int) -> None:
+    """Guards that no offset passes an open pane: committed as soon as read, 259 differences (panes are missing)."""
     load = Load(seed)
     for name in ("worker-1", "worker-2"):
         cluster.start(name)
@@ -32,6 +33,7 @@ def test_all_workers_killed_at_once_lose_and_double_nothing(cluster: Cluster, se
 
 
 def test_a_worker_killed_at_twenty_random_moments_loses_and_doubles_nothing(cluster: Cluster, seed: int) -> None:
+    """Guards the offset behind open panes and the stored numbers of the rows seen, at moments nobody chose."""
     load, moments = Load(seed), random.Random(seed)
     cluster.start("worker-1")
     with Feeding(load, cluster.send):
@@ -47,6 +49,7 @@ def test_a_worker_killed_at_twenty_random_moments_loses_and_doubles_nothing(clus
 
 
 def test_when_one_of_two_workers_is_killed_while_a_third_joins_nothing_is_missing(cluster: Cluster, seed: int) -> None:
+    """Guards the hand-over: what was held is dropped and read again by the next owner, nothing of it twice."""
     load, moments = Load(seed), random.Random(seed)
     for name in ("worker-1", "worker-2"):
         cluster.start(name)
@@ -63,6 +66,7 @@ def test_when_one_of_two_workers_is_killed_while_a_third_joins_nothing_is_missin
 def test_a_worker_frozen_until_its_partitions_have_moved_spoils_nothing_when_it_wakes(
     cluster: Cluster, seed: int
 ) -> None:
+    """Guards that a zombie tells what it wrote: if it does not, 893 differences (panes hold half of their events)."""
     load, moments = Load(seed), random.Random(seed)
     frozen = cluster.start("worker-1")
     with Feeding(load, cluster.send):
