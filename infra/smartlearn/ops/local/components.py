@@ -93,7 +93,7 @@ def require_services(*names: str) -> None:
     Raises:
         StackError: something is missing; names it.
     """
-    missing = [name for name in names or tuple(_EXTRA_OF) if find_spec(name) is None]
+    missing = [name for name in names or tuple(_EXTRA_OF) if name not in sys.modules and find_spec(name) is None]
     if missing:
         raise StackError(
             f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed: "
