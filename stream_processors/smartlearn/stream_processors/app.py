@@ -108,7 +108,10 @@ class WorkerLanes:
                 async with self._locks[topic]:
                     await self._take(topic, cast("Sequence[EventT[Any]]", events))
         except Exception as error:
-            # Faust would start the agent again behind the records that it held, and they would be missing.
+            # Faust would start the agent again behind the records that it held, and they would be missing. What is half
+            # taken in must not pass with the last flush either.
+            lane = self._lanes[topic]
+            lane.revoke(lane.partitions)
             await self._app.crash(error)
             raise
 

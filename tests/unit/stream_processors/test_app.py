@@ -201,19 +201,29 @@ def test_events_wait_until_their_partition_was_taken_over(world: World) -> None:
     assert world.lanes[TRAINING].counts()["in"] == 1
 
 
-def test_an_error_that_nobody_expected_ends_the_worker_before_anything_is_passed(world: World) -> None:
-    def broken(*_args: object) -> None:
-        raise TypeError("a bug")
+def test_an_error_that_nobody_expected_ends_the_worker_and_nothing_half_taken_in_passes(world: World) -> None:
+    lane = world.lanes[TRAINING]
+    fold = lane._deriver.fold
+
+    def broken(arrivals: Any, now: float) -> None:
+        if len(arrivals) > 1:
+            raise TypeError("a bug")
+        fold(arrivals, now)
 
     async def story() -> None:
         await world.assign(RUN)
-        world.lanes[TRAINING].receive = broken
+        lane._deriver.fold = broken
+        first = event(training("run-1", [1]), 0)
+        others = [event(training("run-1", [2], seq=1), 1), event(training("run-1", [3], seq=2), 2)]
+        await world.consume(TRAINING, [first])
+        await world.workers.flush_due()
         with pytest.raises(TypeError):
-            await world.consume(TRAINING, [event(training("run-1", [1]), 0)])
+            await world.consume(TRAINING, others)
+        await world.workers.close()
 
     asyncio.run(story())
     assert [str(error) for error in world.app.crashed] == ["a bug"]
-    assert world.app.consumer.committed == {}
+    assert world.app.consumer.committed == {RUN: 1}
 
 
 def test_a_store_that_is_away_for_a_moment_is_asked_again(world: World) -> None:
