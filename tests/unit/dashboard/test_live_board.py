@@ -49,6 +49,13 @@ def test_an_update_has_the_newest_value_of_each_node_that_moved() -> None:
     assert board.update(NOW)["nodes"]["node"] == ["b"]
 
 
+def test_samples_without_a_worker_are_taken_and_prove_no_worker() -> None:
+    board = Board()
+    board.take_live({"performance": {"node": ["a"], "timestamp": [NOW], "cpu_usage": [5.0]}}, NOW)
+    assert board.update(NOW)["nodes"]["cpu_usage"] == [5.0]
+    assert board.workers(NOW) == {}
+
+
 def test_an_older_value_does_not_replace_a_newer_one() -> None:
     board = Board()
     board.take_live(message(a={"timestamp": NOW, "cpu_usage": 30.0}), NOW)
@@ -199,7 +206,7 @@ def test_every_metric_of_an_update_has_a_value_a_node() -> None:
     assert set(METRICS) <= set(nodes)
 
 
-@pytest.mark.parametrize("part", ["worker", "pid", "assigned", "counts", "lag"])
+@pytest.mark.parametrize("part", ["pid", "assigned", "counts", "lag"])
 def test_a_message_without_a_part_is_refused(part: str) -> None:
     broken = message()
     del broken[part]

@@ -18,8 +18,12 @@ from smartlearn.dashboard.live.feed import LiveFeed
 class Message:
     """A Kafka message by hand."""
 
-    def __init__(self, topic: str, value: bytes | None, error: object = None) -> None:
+    def __init__(self, topic: str, value: bytes | None, error: object = None, offset: int = 0) -> None:
         self._parts = topic, value, error
+        self._offset = offset
+
+    def offset(self) -> int:
+        return self._offset
 
     def topic(self) -> str:
         return self._parts[0]

@@ -4,7 +4,7 @@
 (function () {
   "use strict";
   const STEP_MS = 5000;
-  const STORED_MS = 1500;
+  const STORED_MS = 2000;
   const noUpdate = () => window.dash_clientside.no_update;
   const state = { worker: null, url: null, open: false, heard: 0, since: 0, last: null, painted: 0, buffer: {}, rest: 0 };
 
@@ -133,7 +133,7 @@
   };
 
   // One draw at a time: what comes meanwhile is drawn together by the next. A slow machine draws less often, so that
-  // drawing takes a quarter of its time at most.
+  // drawing takes half of its time at most.
   function draw(settings) {
     const started = performance.now();
     if (state.drawing || state.catching || document.hidden || !window.Plotly || started < state.rest) return;
@@ -144,7 +144,7 @@
     Promise.all(jobs).catch(() => undefined).finally(() => {
       const ended = performance.now();
       state.drawing = false;
-      state.rest = ended + Math.min(3 * (ended - started), 1000);
+      state.rest = ended + Math.min(ended - started, 500);
     });
   }
 

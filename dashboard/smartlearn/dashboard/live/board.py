@@ -83,16 +83,17 @@ class Board:
         self._newest = 0
 
     def take_live(self, message: Mapping[str, Any], now: int) -> None:
-        """Take a worker's message in.
+        """Take a worker's message in; one that names no worker brings samples only.
 
         Raises:
-            KeyError: it lacks what every message has.
+            KeyError: it lacks what every message of a worker has.
             TypeError: a part has another shape.
         """
-        self._beats[str(message["worker"])] = Beat(
-            now, int(message["pid"]), message["assigned"], message["counts"], message["lag"]
-        )
-        self._total(now)
+        if "worker" in message:
+            self._beats[str(message["worker"])] = Beat(
+                now, int(message["pid"]), message["assigned"], message["counts"], message["lag"]
+            )
+            self._total(now)
         for table in ("performance", "training", "interactions"):
             times = message.get(table, {}).get("timestamp", ())
             self._newest = max(self._newest, *times, 0)

@@ -30,6 +30,10 @@ _RECOUNT_S: Final = 15.0
 _RECOUNT_INCOMPLETE_S: Final = 1.0
 _RETRY_S: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
 _POLL_S: Final = 0.1
+# Half a minute of one worker's messages, or seconds of many's.
+_BEFORE: Final = 60
+# What an older message still tells: samples. That its worker was alive then tells nothing of now.
+_SAMPLES: Final = ("performance", "training", "interactions")
 _MOST_MESSAGES: Final = 500
 # What the broker does not answer by then is left to the end of the process.
 _STOP_S: Final = 1.0
@@ -55,7 +59,7 @@ class LiveFeed:
 
     Args:
         kafka: where the broker is.
-        on_live: gets each parsed message of the live topic.
+        on_live: gets each parsed message of the live topic; of those sent before we came, the samples only.
         on_alert: gets each parsed transition.
         on_turn: called about ten times a second.
     """
@@ -73,6 +77,7 @@ class LiveFeed:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live-feed", daemon=True)
         self._status = BrokerStatus(False, "the broker has not been asked yet")
+        self._end = 0
 
     @property
     def status(self) -> BrokerStatus:
@@ -152,14 +157,24 @@ class LiveFeed:
         return len(self._status.partitions) == len(TOPIC_OF)
 
     def _assign(self, consumer: Consumer) -> None:
-        consumer.assign([TopicPartition(topic, 0, OFFSET_END) for topic in self._handlers])
+        """Begin at the ends; of the live topic a little before, for what was said while we were not there.
+
+        Raises:
+            KafkaException: the broker does not answer.
+        """
+        low, self._end = consumer.get_watermark_offsets(TopicPartition(LIVE, 0), timeout=_METADATA_S)
+        first = max(low, self._end - _BEFORE)
+        consumer.assign([TopicPartition(LIVE, 0, first), TopicPartition(ALERTS, 0, OFFSET_END)])
 
     def _handle(self, message: Message) -> None:
         topic, value = message.topic(), message.value()
         if message.error() is not None or topic not in self._handlers or value is None:
             return
         try:
-            self._handlers[topic](orjson.loads(value))
+            content = orjson.loads(value)
+            if topic == LIVE and (message.offset() or 0) < self._end:
+                content = {name: content[name] for name in _SAMPLES if name in content}
+            self._handlers[topic](content)
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             _log.warning("a message on %s is not what it should be and is passed over: %r", topic, error)
 

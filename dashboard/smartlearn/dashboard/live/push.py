@@ -25,7 +25,7 @@ from smartlearn.dashboard.queries.history import History
 ROUTE: Final = "/live"
 
 # Workers speak twice a second; updates go out a little faster, so that none waits long for the next.
-_EVERY_S: Final = 0.4
+_EVERY_S: Final = 0.25
 # Without news an update goes out all the same: ages and states move on.
 _IDLE_S: Final = 1.0
 # Transitions are pushed as they come; the store is asked in case one was retracted or missed.
