@@ -1,0 +1,48 @@
+"""What pages look like: `panels` declare them, these functions make components of a declaration."""
+
+from smartlearn.dashboard.components.cards import card, graph, shell
+from smartlearn.dashboard.components.frame import frame, frame_around
+from smartlearn.dashboard.components.ids import (
+    CUSTOM_ID,
+    body_id,
+    filter_id,
+    graph_id,
+    note_id,
+    notice_id,
+    page_id,
+    stats_id,
+    view_id,
+)
+from smartlearn.dashboard.components.marks import (
+    advice_list,
+    banner,
+    empty_note,
+    error_note,
+    sparkline,
+    stat_card,
+    status_mark,
+)
+
+__all__ = [
+    "CUSTOM_ID",
+    "advice_list",
+    "banner",
+    "body_id",
+    "card",
+    "empty_note",
+    "error_note",
+    "filter_id",
+    "frame",
+    "frame_around",
+    "graph",
+    "graph_id",
+    "note_id",
+    "notice_id",
+    "page_id",
+    "shell",
+    "sparkline",
+    "stat_card",
+    "stats_id",
+    "status_mark",
+    "view_id",
+]

@@ -1,0 +1,181 @@
+"""Cards: a chart, a table, advice, or anything else in the same frame, as tall as it will be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+import dash_ag_grid as dag
+import dash_mantine_components as dmc
+import plotly.graph_objects as go
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from smartlearn.dashboard.components.ids import aria, body_id, filter_id, graph_id
+from smartlearn.dashboard.components.marks import waiting
+from smartlearn.dashboard.figures import style
+from smartlearn.dashboard.panels import Chart, Choice, Column, Insights, Panel, Table
+from smartlearn.dashboard.view import View
+
+GRAPH_CONFIG: Final[Any] = {
+    "displaylogo": False,
+    "showSendToCloud": False,
+    "responsive": True,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
+    "toImageButtonOptions": {"scale": 2},
+}
+_GRID_LOOK: Final = {
+    "backgroundColor": "var(--surface)",
+    "foregroundColor": "var(--ink)",
+    "headerBackgroundColor": "var(--surface)",
+    "headerTextColor": "var(--muted)",
+    "headerFontSize": 12,
+    "headerFontWeight": 500,
+    "borderColor": "var(--edge)",
+    "oddRowBackgroundColor": "var(--surface)",
+    "rowHoverColor": "var(--tint)",
+    "fontSize": 13,
+    "fontFamily": "inherit",
+    "wrapperBorder": False,
+    "wrapperBorderRadius": 0,
+    "cellHorizontalPadding": 10,
+    "headerColumnResizeHandleColor": "transparent",
+}
+
+
+def card(panel: Panel, view: View) -> Component:
+    """A panel's card, as tall as it will be."""
+    match panel:
+        case Chart():
+            return chart_card(panel, view)
+        case Table():
+            return table_card(panel)
+        case Insights():
+            return insights_card(panel)
+
+
+def chart_card(panel: Chart, view: View) -> Component:
+    """A card with a graph that `wiring` fills."""
+    blank = style.figure(panel.height, template=view.template)
+    blank.update_xaxes(visible=False).update_yaxes(visible=False)
+    return shell(
+        panel.id,
+        panel.title,
+        [
+            graph(panel.id, blank, panel.height),
+            waiting(panel.id),
+        ],
+        unit=panel.unit,
+        span=panel.span,
+        action=select(panel.choice, view) if panel.choice else None,
+        hint=panel.help,
+    )
+
+
+def graph(panel: str, figure: go.Figure, height: int) -> Component:
+    """A graph of a fixed height, with the one configuration that all have."""
+    return dcc.Graph(
+        id=graph_id(panel),
+        figure=figure,
+        config=GRAPH_CONFIG,
+        responsive=True,
+        style={"height": height},
+        clear_on_unhover=True,
+    )
+
+
+def table_card(panel: Table) -> Component:
+    """A card with an AG Grid that `wiring` fills."""
+    grid = dag.AgGrid(
+        id=body_id(panel.id),
+        columnDefs=[_column(column) for column in panel.columns],
+        rowData=[],
+        defaultColDef={
+            "sortable": True,
+            "resizable": True,
+            "suppressHeaderMenuButton": True,
+            "wrapHeaderText": True,
+            "autoHeaderHeight": True,
+        },
+        dashGridOptions={
+            "theme": {"function": f"themeQuartz.withParams({json.dumps(_GRID_LOOK)})"},
+            "animateRows": False,
+            "suppressCellFocus": True,
+            "rowHeight": 32,
+            "suppressNoRowsOverlay": True,
+            "tooltipShowDelay": 200,
+        },
+        style={"height": panel.height},
+        className="table",
+    )
+    return shell(panel.id, panel.title, [grid, waiting(panel.id)], unit=panel.unit, span=panel.span)
+
+
+def insights_card(panel: Insights) -> Component:
+    """A card with a list of advice that `wiring` fills."""
+    body = html.Div(id=body_id(panel.id), className="advice", style={"height": panel.height})
+    return shell(panel.id, panel.title, [body, waiting(panel.id)], span=panel.span)
+
+
+def shell(
+    name: str,
+    title: str,
+    children: Sequence[Component],
+    *,
+    unit: str = "",
+    span: int = 6,
+    action: Component | None = None,
+    hint: str = "",
+) -> Component:
+    """A card around anything: title, unit, an action on the right, the content."""
+    head = [html.H2([title, html.Span(unit, className="unit")], title=hint or None)]
+    return html.Section(
+        [
+            html.Header([*head, *([action] if action is not None else [])], className="card-head"),
+            html.Div(list(children), className="card-body"),
+        ],
+        id=f"card-{name}",
+        className=f"card span-{span}",
+        **aria(label=title),
+    )
+
+
+def select(choice: Choice, view: View) -> Component:
+    """A choice of a page or a card."""
+    control: Component = dmc.Select(
+        id=filter_id(choice.name),
+        data=[{"value": value, "label": word} for value, word in choice.options.items()],
+        value=choice.of(view),
+        allowDeselect=False,
+        size="xs",
+        w=150,
+        attributes={"input": {"aria-label": choice.label}},
+    )
+    return control
+
+
+def _column(column: Column) -> dict[str, Any]:
+    definition: dict[str, Any] = {"field": column.field, "headerName": column.title, "headerTooltip": column.title}
+    if column.width:
+        definition |= {"width": column.width, "minWidth": min(column.width, 70), "flex": column.width}
+    else:
+        definition |= {"flex": 140, "minWidth": 120}
+    if column.sort:
+        definition["sort"] = column.sort
+    match column.kind:
+        case "number":
+            definition |= {"type": "rightAligned", "valueFormatter": {"function": "smartlearnNumber(params.value)"}}
+        case "percent":
+            definition |= {"type": "rightAligned", "valueFormatter": {"function": "smartlearnPercent(params.value)"}}
+        case "time":
+            definition |= {"valueFormatter": {"function": "smartlearnTime(params.value)"}}
+        case "status":
+            definition |= {"cellRenderer": "SmartlearnStatus"}
+        case "bar":
+            definition |= {"cellRenderer": "SmartlearnBar"}
+        case "link":
+            definition |= {"cellRenderer": "SmartlearnLink"}
+        case "text":
+            definition |= {"tooltipField": column.field}
+    return definition
