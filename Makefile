@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CODE := infra/smartlearn producers/smartlearn stream_processors/smartlearn dashboard/smartlearn
 
 .DEFAULT_GOAL := help
-.PHONY: help run install install-dev servers test test-fast lint format bench screenshots schemas constraints env clean
+.PHONY: help run install install-dev servers test test-fast lint format soak bench screenshots schemas constraints env clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ lint: install-dev ## check style, types and the direction of imports
 format: install-dev ## put the code in its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+soak: install-dev ## run what takes minutes: long outages, ten minutes of load
+	$(BIN)/pytest tests/chaos -m soak
 
 bench: install-dev ## time the paths that must be fast
 	$(BIN)/python -m benchmarks $(if $(CASES),--cases $(CASES)) $(if $(JSON),--json $(JSON))
