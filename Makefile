@@ -48,7 +48,7 @@ test-fast: install-dev ## run the unit and property tests, in seconds
 lint: install-dev ## check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(CODE) tests examples
+	$(BIN)/mypy $(CODE) tests examples benchmarks
 	$(BIN)/lint-imports
 
 format: install-dev ## put the code in its form

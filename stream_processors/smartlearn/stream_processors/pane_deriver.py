@@ -183,8 +183,10 @@ class PaneDeriver:
                     raise
                 book.emitted(due)
                 if partition in self._suspects:
+                    # An import is computed from the store as a whole; looking at all of it again would cost that again.
                     for pane in due:
-                        self._suspects[partition].note(pane.owner, pane.start, now)
+                        if not pane.clock.imported:
+                            self._suspects[partition].note(pane.owner, pane.start, now)
             book.forget(now)
 
     def _look_again(self, partition: int, now: float) -> None:

@@ -24,10 +24,14 @@ PaneValue: TypeAlias = dict[SeriesKey, Summary]
 
 @dataclass(slots=True)
 class Clock:
-    """How far a series key's event time has come (µs), and when its last event arrived (worker's clock, s)."""
+    """How far a series key's event time has come (µs), and when its last event arrived (worker's clock, s).
+
+    Imports of a key have a clock of their own.
+    """
 
     event_time: int = BEGINNING
     arrived: float = 0.0
+    imported: bool = False
 
 
 @dataclass(slots=True)
@@ -66,10 +70,10 @@ class PaneBook:
         self._open: dict[tuple[str, int], Pane] = {}
 
     def clock(self, key: str, *, imported: bool) -> Clock:
-        """The clock of a series key; imports of a key have a clock of their own."""
+        """The clock of a series key."""
         known = self._clocks.get((key, imported))
         if known is None:
-            known = self._clocks[key, imported] = Clock()
+            known = self._clocks[key, imported] = Clock(imported=imported)
         return known
 
     def folds_from(self, owner: str) -> int:
