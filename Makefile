@@ -63,6 +63,7 @@ bench: install-dev ## time the paths that must be fast
 
 screenshots: install-dev ## take the pictures of README and docs from a demo
 	$(BIN)/pytest tests/browser/test_pages.py -k screenshot
+	@mkdir -p docs/images && cp artifacts/screenshots/*.png docs/images/
 
 schemas: install-dev ## write docs/schemas from the models
 	$(BIN)/python -m smartlearn.core.schemas docs/schemas
