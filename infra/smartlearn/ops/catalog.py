@@ -49,7 +49,9 @@ def check_names(store: MetricStore, measurement: str, fields: tuple[str, ...], t
         for tag in tags:
             if tag not in TAGS_OF[measurement]:
                 raise InvalidQuery(_unknown(f"tag of {measurement}", tag, TAGS_OF[measurement]))
-    known = store.fields(measurement) if fields and measurement in stored else []
+    # A field whose every value is NaN or infinite is stored as the name of what it is.
+    found = store.fields(measurement) if fields and measurement in stored else []
+    known = sorted({*found, *(name.removesuffix("_nonfinite") for name in found)})
     for name in fields:
         if known and name not in known:
             raise InvalidQuery(_unknown(f"field of {measurement}", name, _sketchless(known)))

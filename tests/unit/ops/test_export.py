@@ -198,3 +198,16 @@ def test_parquet_holds_the_same_with_types(store: SqliteStore, tmp_path: Path) -
     losses = {row["step"]: row["validation_loss"] for row in table[5:12]}
     assert losses == {float(str(record["step"])): record["validation_loss"] for record in TRAINING}
     assert {row["user_id"] for row in table[12:]} == {record["user_id"] for record in USERS}
+
+
+def test_a_field_that_was_never_finite_is_exported_by_its_name(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "metrics.db")
+    tags = {"run": "r", "node": "n", "source": "s"}
+    fields = {"epoch": 1.0, "step": 1.0, "learning_rate": 0.1, "training_loss_nonfinite": "NaN"}
+    store.write([Points("training", np.array([1_790_000_000_000_000_000]), tags, fields)])
+    target = io.BytesIO()
+    write_json(store, Selection(), target, datetime(2026, 1, 1, tzinfo=UTC))
+    store.close()
+    (record,) = json.loads(target.getvalue())["training_metrics"]
+    assert record["training_loss"] == "NaN"
+    assert record["learning_rate"] == 0.1

@@ -158,8 +158,10 @@ def test_a_killed_broker_comes_back_empty_on_its_port_and_the_workers_start_on_i
     tmp_path: Path,
 ) -> None:
     with stack(tmp_path) as running:
+        parts = ("broker", "worker-1", "worker-2", "dashboard")
+        until(lambda: all(running.pid(name) is not None for name in parts))
         before = running.record
-        pids = {name: running.pid(name) for name in ("broker", "worker-1", "worker-2", "dashboard")}
+        pids = {name: running.pid(name) for name in parts}
         assert pids["broker"] is not None
         os.kill(pids["broker"], signal.SIGKILL)
         until(lambda: all(running.pid(name) not in (None, pids[name]) for name in pids if name != "dashboard"))

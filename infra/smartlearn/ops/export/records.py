@@ -87,7 +87,8 @@ def events(
     asked = {"node": selection.node, "run": selection.run}
     where: Where = {tag: value for tag, value in asked.items() if value is not None}
     stored = set(store.fields(layout.measurement))
-    known = tuple(name for name in fields if name in stored)
+    # A field whose every value is NaN or infinite is stored as the name of what it is.
+    known = tuple(name for name in fields if not stored.isdisjoint({name, f"{name}_nonfinite"}))
     if fields and not known:
         return
     yield from read(store, Request(layout.measurement, selection.span, known, where))
