@@ -10,11 +10,12 @@ from smartlearn.core.settings import Settings
 from smartlearn.core.stores.base import MetricStore
 from smartlearn.core.topics import TOPIC_OF
 from smartlearn.stream_processors.alerting import Alerting
+from smartlearn.stream_processors.deriver import Deriver, RawOnly
 from smartlearn.stream_processors.domain import grouping
 from smartlearn.stream_processors.domain.windows import MICROS
 from smartlearn.stream_processors.fleet import Fleet
 from smartlearn.stream_processors.intake import IntakeRules
-from smartlearn.stream_processors.lane import Deriver, Lane, RawOnly
+from smartlearn.stream_processors.lane import Lane
 from smartlearn.stream_processors.pane_deriver import PaneDeriver
 from smartlearn.stream_processors.pane_store import PaneStore
 from smartlearn.stream_processors.publisher import Publisher

@@ -10,13 +10,13 @@ import numpy as np
 
 from smartlearn.core.batch import EXTERNAL_SOURCE, Batch, Kind
 from smartlearn.core.settings import WindowSettings
+from smartlearn.stream_processors.deriver import Arrival
 from smartlearn.stream_processors.domain.derive import OwnerPanes, Row, rows_of
 from smartlearn.stream_processors.domain.grouping import Grouped, summarize_panes
 from smartlearn.stream_processors.domain.panes import Clock, Pane, PaneBook, PaneValue, SeriesKey
 from smartlearn.stream_processors.domain.progress import BEGINNING, Frontier
 from smartlearn.stream_processors.domain.suspects import Suspects
 from smartlearn.stream_processors.domain.windows import MICROS, PaneGrid
-from smartlearn.stream_processors.lane import Arrival
 from smartlearn.stream_processors.pane_store import PaneStore, add_summary
 
 # An import can make a year of panes due at once; more than this in one go would hold too much memory.

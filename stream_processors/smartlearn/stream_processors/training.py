@@ -15,6 +15,7 @@ import numpy as np
 from smartlearn.core.batch import Int64Array
 from smartlearn.core.identity import exact_time
 from smartlearn.core.stores.base import MetricStore, Points, SeriesQuery, is_text_field
+from smartlearn.stream_processors.deriver import Arrival
 from smartlearn.stream_processors.domain.progress import Frontier
 from smartlearn.stream_processors.domain.steps import (
     LEVELS,
@@ -27,7 +28,6 @@ from smartlearn.stream_processors.domain.steps import (
     merge_buckets,
     step_points,
 )
-from smartlearn.stream_processors.lane import Arrival
 
 RAW: Final = "training"
 _KEYS: Final = frozenset({"step", "epoch", "at"})

@@ -203,7 +203,7 @@ def test_parquet_holds_the_same_with_types(store: SqliteStore, tmp_path: Path) -
 def test_a_field_that_was_never_finite_is_exported_by_its_name(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "metrics.db")
     tags = {"run": "r", "node": "n", "source": "s"}
-    fields = {"epoch": 1.0, "step": 1.0, "learning_rate": 0.1, "training_loss_nonfinite": "NaN"}
+    fields: dict[str, Any] = {"epoch": 1.0, "step": 1.0, "learning_rate": 0.1, "training_loss_nonfinite": "NaN"}
     store.write([Points("training", np.array([1_790_000_000_000_000_000]), tags, fields)])
     target = io.BytesIO()
     write_json(store, Selection(), target, datetime(2026, 1, 1, tzinfo=UTC))
