@@ -22,7 +22,7 @@ HUGE = 4
 HUGE_BYTES = 5_000_000
 READY_S = 40.0
 # The dead letters of a flush, its batches and the allocator's own reserve; the messages are 25 MB in all.
-GROWTH_BYTES = 60 << 20
+GROWTH_BYTES = 96 << 20
 
 GOOD = b'{"timestamp":"2026-09-21T10:00:00Z","node":"n","cpu_usage":50.0}'
 

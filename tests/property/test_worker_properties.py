@@ -291,3 +291,20 @@ def test_a_key_that_moves_to_an_added_partition_keeps_its_open_pane(
     pipeline.settle(START / 1e6 + 3600)
     check(pipeline, [batch])
     pipeline.store.close()
+
+
+def test_reading_that_begins_behind_the_stored_progress_waits_for_what_lies_between(tmp_path: Path) -> None:
+    batch = performance(random.Random(4), "node-a", "host", START, 30, 0)
+    pipeline = Pipeline(tmp_path)
+    for first in range(0, 30, 10):
+        record = pipeline.send(batch.rows(first, first + 10))
+    pipeline.step(START / 1e6, 1)
+    pipeline.flush(START / 1e6 + 3600)
+    pipeline.start()
+    lane = pipeline.lanes[PERFORMANCE]
+    assert lane.receive([record], START / 1e6 + 3600) == []
+    assert lane.ahead() == {record.partition: 1}
+    pipeline.settle(START / 1e6 + 3601)
+    check(pipeline, [batch])
+    assert lane.ahead() == {}
+    pipeline.store.close()

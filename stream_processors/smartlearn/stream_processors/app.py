@@ -182,6 +182,7 @@ class WorkerLanes:
         lane = self._lanes[topic]
         now = time.time()
         batches = lane.receive(self._records(events), now)
+        await self._seek_back(topic, lane.ahead())
         self._live.update(batches, round(now * 1e6))
         if lane.rows_held() >= _FLUSH_ROWS:
             await self._flush(topic)

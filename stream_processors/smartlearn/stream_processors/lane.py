@@ -34,6 +34,8 @@ REMEMBER_US: Final = 30 * 24 * 3600 * 1_000_000
 
 # Offsets trail by the oldest open pane: nothing that is older than this waits to be passed.
 _UNPASSED_US: Final = 3600 * 1_000_000
+# So long records from before are asked for again and waited for.
+_GAP_S: Final = 15.0
 _OWNER_TAG: Final = {Kind.PERFORMANCE: "node", Kind.TRAINING: "run", Kind.INTERACTION: "shard"}
 _NO_TIMES: Final[Int64Array] = np.zeros(0, np.int64)
 
@@ -48,6 +50,21 @@ class _Partition:
     position: int
     pending: PendingEffects = field(default_factory=PendingEffects)
     unsaved: bool = False
+    begun: bool = False
+    ahead_since: float | None = None
+
+    def begins(self, offset: int, now: float) -> bool:
+        """Whether reading may go on at an offset: the first one must follow the stored progress.
+
+        What lies between would be missing from panes that are thought to be read whole. Where it does not come although
+        it is asked for, the broker does not have it any more.
+        """
+        if not self.begun and offset > self.position:
+            self.ahead_since = now if self.ahead_since is None else self.ahead_since
+            if now - self.ahead_since < _GAP_S:
+                return False
+        self.begun = True
+        return True
 
     def count(self, effect: Effect) -> None:
         for counter, rows in effect.counts.items():
@@ -122,7 +139,9 @@ class Lane:
                     progress.offset, progress.epoch = 0, self._epoch
                 clean = stored is None or progress.released
                 progress.released = False
-                self._partitions[partition] = _Partition(progress, read.seen, read.totals(), progress.offset)
+                self._partitions[partition] = _Partition(
+                    progress, read.seen, read.totals(), progress.offset, begun=other_life or stored is None
+                )
                 behind: dict[str, int] = {}
                 if other_life or stored is None:
                     newest = newest or self._newest_stored()
@@ -189,6 +208,8 @@ class Lane:
                 # After a rebalance the consumer seeks to what is committed, and may hand records over twice.
                 if partition is None or record.offset < partition.position:
                     continue
+                if not partition.begins(record.offset, now):
+                    continue
                 partition.position = record.offset + 1
                 taken = self._take(record, partition, now)
                 partition.pending.append(taken.effect)
@@ -245,6 +266,14 @@ class Lane:
         """What asks for everything to be computed again that was written since the last call."""
         with self._lock:
             return recompute_messages(self.topic, self._deriver.written())
+
+    def ahead(self) -> dict[int, int]:
+        """The partitions whose records come from behind their stored progress, and where to read instead."""
+        return {
+            number: partition.position
+            for number, partition in self._partitions.items()
+            if not partition.begun and partition.ahead_since is not None
+        }
 
     def passed(self, partition: int) -> int | None:
         """The offset up to which a held partition is in the store, or None where it is not held."""
