@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 LOOK_AFTER_S: Final = (60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3600.0)
-"""How long after the takeover the panes are looked at; a worker frozen longer than the last exits on waking."""
+"""How long after the takeover the panes are looked at; what a worker frozen for longer spoils, it must tell itself."""
 
 
 class Suspects:
