@@ -10,11 +10,13 @@ the bare words that Python's json writes are read as well (export_reading.py).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, BinaryIO, Final
 
 import orjson
 
@@ -24,6 +26,9 @@ from smartlearn.core.schemas import NUMERIC_FIELDS
 Record = Mapping[str, Any]
 
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  the format's times have no zone
+_IN_MEMORY_BYTES: Final = 16 << 20
+_BEFORE_ITEMS: Final = b'{\n  "": [\n'
+_AFTER_ITEMS: Final = b"\n  ]\n}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,34 +108,53 @@ def format_export_time(time_us: int) -> str:
 
 def write_export(
     file: BinaryIO,
-    records: Mapping[Kind, Iterable[Record]],
-    totals: Mapping[Kind, int],
+    records: Mapping[Kind, Iterable[Sequence[Record]]],
     *,
     now: datetime,
     description: str = "SmartLearn metrics",
-) -> None:
-    """Write an export, record by record.
+) -> dict[Kind, int]:
+    """Write an export, block by block.
+
+    The totals stand before the records in the format, so the records wait in a temporary file.
 
     Args:
         file: where to.
-        records: per kind the records, each with the fields of its section; numbers that are not finite are named.
-        totals: how many records each kind will have; they stand before the records.
+        records: per kind the records in blocks, each with the fields of its section.
         now: when the export is made.
         description: what it is, for people.
+
+    Returns:
+        How many records of each kind were written.
     """
     moment = format_export_time((now.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1))
-    info = {"description": description, "generated_at": moment}
-    info |= {section.total: totals.get(kind, 0) for kind, section in SECTIONS.items()}  # type: ignore[misc]
-    head = orjson.dumps({"export_timestamp": moment, "demo_info": info}, option=orjson.OPT_INDENT_2)
-    file.write(head[: head.rindex(b"\n")])
-    for kind, section in SECTIONS.items():
-        file.write(f',\n  "{section.name}": ['.encode())
-        separator = b"\n    "
-        for record in records.get(kind, ()):
-            file.write(separator + orjson.dumps(_writable(section, record)))
-            separator = b",\n    "
-        file.write(b"]" if separator == b"\n    " else b"\n  ]")
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as body:
+        counts = {kind: _write_array(body, section, records.get(kind, ())) for kind, section in SECTIONS.items()}
+        totals = {section.total: counts[kind] for kind, section in SECTIONS.items()}
+        info = {"description": description, "generated_at": moment, **totals}
+        head = orjson.dumps({"export_timestamp": moment, "demo_info": info}, option=orjson.OPT_INDENT_2)
+        file.write(head[: head.rindex(b"\n")])
+        body.seek(0)
+        shutil.copyfileobj(body, file)
     file.write(b"\n}\n")
+    return counts
+
+
+def _write_array(file: IO[bytes], section: Section, blocks: Iterable[Sequence[Record]]) -> int:
+    file.write(f',\n  "{section.name}": ['.encode())
+    count = 0
+    for block in blocks:
+        if block:
+            file.write(b",\n" if count else b"\n")
+            file.write(_items([_writable(section, record) for record in block]))
+            count += len(block)
+    file.write(b"\n  ]" if count else b"]")
+    return count
+
+
+def _items(records: list[dict[str, Any]]) -> bytes:
+    """Records as the items of an array one level deep, without its brackets."""
+    text = orjson.dumps({"": records}, option=orjson.OPT_INDENT_2)
+    return text[len(_BEFORE_ITEMS) : -len(_AFTER_ITEMS)]
 
 
 def _writable(section: Section, record: Record) -> dict[str, Any]:

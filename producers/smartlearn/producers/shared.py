@@ -135,7 +135,7 @@ def export_metrics_data(collector: MetricsCollector, path: str | os.PathLike[str
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            write_export(file, records, {kind: len(rows) for kind, rows in records.items()}, now=datetime.now(UTC))
+            write_export(file, {kind: [rows] for kind, rows in records.items()}, now=datetime.now(UTC))
         temporary.replace(target)
     except OSError as error:
         temporary.unlink(missing_ok=True)

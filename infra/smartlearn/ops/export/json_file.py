@@ -1,15 +1,13 @@
-"""The JSON format of SmartLearn's exports, written in pieces."""
+"""The JSON format of SmartLearn's exports, from what a store holds."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from typing import IO, Any, BinaryIO
+from datetime import datetime
+from typing import Any, BinaryIO
 
-import orjson
-
+from smartlearn.core.batch import Kind
+from smartlearn.core.export_format import write_export
 from smartlearn.core.schemas import WHOLE_FIELDS
 from smartlearn.core.stores.base import MetricStore
 from smartlearn.core.stores.frames import Column
@@ -19,47 +17,11 @@ from smartlearn.ops.texts import naive_texts
 
 DESCRIPTION = "SmartLearn metrics export"
 
-_IN_MEMORY_BYTES = 16 << 20
-_KEY = b'{\n  "":'
 
-
-def write_json(store: MetricStore, selection: Selection, target: BinaryIO, now: datetime) -> dict[str, int]:
-    """Write the export of a selection; gives the number of records by array.
-
-    The totals stand before the records in the format, so the records go to a temporary file first.
-    """
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as records:
-        counts = {}
-        totals = {}
-        for layout in LAYOUTS:
-            totals[layout.section.total] = counts[layout.section.name] = _write_array(store, selection, layout, records)
-        stamp = now.astimezone(UTC).replace(tzinfo=None).isoformat()
-        header = {
-            "export_timestamp": stamp,
-            "demo_info": {"description": DESCRIPTION, "generated_at": stamp, **totals},
-        }
-        target.write(orjson.dumps(header, option=orjson.OPT_INDENT_2)[:-2])
-        records.seek(0)
-        shutil.copyfileobj(records, target)
-        target.write(b"\n}\n")
-    return counts
-
-
-def _write_array(store: MetricStore, selection: Selection, layout: Layout, target: IO[bytes]) -> int:
-    target.write(f',\n  "{layout.section.name}": ['.encode())
-    count = 0
-    for records in _records(store, selection, layout):
-        target.write(b",\n" if count else b"\n")
-        target.write(_items(records))
-        count += len(records)
-    target.write(b"\n  ]" if count else b"]")
-    return count
-
-
-def _items(records: list[dict[str, Any]]) -> bytes:
-    """Records as the items of an array one level deep, without its brackets."""
-    text = orjson.dumps({"": records}, option=orjson.OPT_INDENT_2)
-    return text[len(_KEY) + len(b" [\n") : -len(b"\n  ]\n}")]
+def write_json(store: MetricStore, selection: Selection, target: BinaryIO, now: datetime) -> dict[Kind, int]:
+    """Write the export of a selection; gives the number of records by kind."""
+    blocks = {layout.section.kind: _records(store, selection, layout) for layout in LAYOUTS}
+    return write_export(target, blocks, now=now, description=DESCRIPTION)
 
 
 def _records(store: MetricStore, selection: Selection, layout: Layout) -> Iterator[list[dict[str, Any]]]:
