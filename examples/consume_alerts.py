@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -43,13 +44,16 @@ def main() -> int:
     parser.add_argument("--from-beginning", action="store_true", help="also what happened before")
     parser.add_argument("--seconds", type=float, default=30.0, help="how long to listen")
     arguments = parser.parse_args()
+    if hasattr(signal, "SIGPIPE"):
+        # `| head` has had enough: end quietly, as other filters do.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
     try:
         settings = with_stack(load_settings(data_dir=arguments.data_dir))
         consumer = Consumer(client_config(settings.kafka) | {"group.id": "example-alerts", "enable.auto.commit": False})
     except SmartLearnError as error:
         print(error, file=sys.stderr)
-        return 1
+        return error.exit_code
 
     # One partition, read on its own: every copy of this program sees every alert.
     consumer.assign([TopicPartition(ALERTS, 0, OFFSET_BEGINNING if arguments.from_beginning else OFFSET_END)])

@@ -38,7 +38,7 @@ def main() -> int:
         )
     except SmartLearnError as error:
         print(error, file=sys.stderr)
-        return 1
+        return error.exit_code
 
     print(f"{'node':32} {'hours':>5} {'samples':>8} {'mean %':>7} {'max %':>6}")
     for one in series:

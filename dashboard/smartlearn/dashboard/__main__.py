@@ -26,7 +26,8 @@ def main() -> None:
     try:
         run(with_stack(load_settings()))
     except SmartLearnError as error:
-        sys.exit(f"smartlearn dashboard: {error}")
+        sys.stderr.write(f"smartlearn dashboard: {error}\n")
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

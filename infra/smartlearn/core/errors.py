@@ -13,18 +13,39 @@
     │   └── TopicMismatch       a topic exists with another configuration
     └── StackError              a local stack cannot start, or is not where it was expected
 
-The message of each is one sentence for the person at the keyboard: what happened, to what, what to do.
+The message of each is one sentence for the person at the keyboard: what happened, to what, what to do. Its
+`exit_code` is what a command ends with, for scripts.
 """
 
 from __future__ import annotations
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """What a script may rely on."""
+
+    OK = 0
+    FAILED = 1
+    """A check failed, something is down, or nothing runs."""
+    USAGE = 2
+    """A flag, a setting, a file or a query is wrong."""
+    UNREACHABLE = 3
+    """The broker or the store does not answer, or refuses."""
+    INTERRUPTED = 130
 
 
 class SmartLearnError(Exception):
     """The root of the tree: catch it to catch all of ours."""
 
+    exit_code: ClassVar[ExitCode] = ExitCode.FAILED
+
 
 class SettingsError(SmartLearnError):
     """A setting is missing or out of range."""
+
+    exit_code = ExitCode.USAGE
 
 
 class InvalidMessage(SmartLearnError):
@@ -35,6 +56,8 @@ class InvalidMessage(SmartLearnError):
         row: the number of the row at fault in a batch, or None.
     """
 
+    exit_code = ExitCode.USAGE
+
     def __init__(self, reason: str, *, field: str | None = None, row: int | None = None) -> None:
         super().__init__(reason)
         self.field = field
@@ -44,13 +67,19 @@ class InvalidMessage(SmartLearnError):
 class InvalidExport(SmartLearnError):
     """An export file that does not follow its schema; names the record and the field."""
 
+    exit_code = ExitCode.USAGE
+
 
 class InvalidQuery(SmartLearnError):
     """A query that names what does not exist or asks for what cannot be."""
 
+    exit_code = ExitCode.USAGE
+
 
 class StoreError(SmartLearnError):
     """The root of what a store raises."""
+
+    exit_code = ExitCode.UNREACHABLE
 
 
 class StoreUnavailable(StoreError):
@@ -71,6 +100,8 @@ class StoreRejected(StoreError):
 
 class BrokerError(SmartLearnError):
     """The root of what goes wrong with the broker."""
+
+    exit_code = ExitCode.UNREACHABLE
 
 
 class BrokerUnavailable(BrokerError):

@@ -19,7 +19,8 @@ def main() -> None:
     try:
         run(load_settings(), stop)
     except SmartLearnError as error:
-        sys.exit(str(error))
+        sys.stderr.write(f"smartlearn agent: {error}\n")
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

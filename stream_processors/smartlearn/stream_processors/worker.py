@@ -138,4 +138,5 @@ def main() -> None:
             os.environ.get("SMARTLEARN_WORKER_NAME") or f"{socket.gethostname()}-{os.getpid()}",
         )
     except SmartLearnError as error:
-        sys.exit(f"smartlearn worker: {error}")
+        sys.stderr.write(f"smartlearn worker: {error}\n")
+        sys.exit(error.exit_code)

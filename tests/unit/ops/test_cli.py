@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -174,6 +175,16 @@ def test_a_broker_that_does_not_answer_is_exit_code_3(command: Command, monkeypa
     code, _, err = command("topics", "create")
     assert code == 3
     assert "no Kafka broker answers at 127.0.0.1:1" in err
+
+
+def test_a_worker_whose_broker_does_not_answer_is_exit_code_3(tmp_path: Path) -> None:
+    variables = {"SMARTLEARN_DATA_DIR": str(tmp_path), "SMARTLEARN_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "smartlearn.ops.cli", "worker"],
+        capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **variables},
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "smartlearn worker: no Kafka broker answers at 127.0.0.1:1" in done.stderr
 
 
 def test_a_setting_that_cannot_be_is_named(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

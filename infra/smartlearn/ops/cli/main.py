@@ -5,43 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from enum import IntEnum
 
 import typer
 
-from smartlearn.core.errors import (
-    BrokerError,
-    InvalidExport,
-    InvalidMessage,
-    InvalidQuery,
-    SettingsError,
-    SmartLearnError,
-    StoreError,
-)
+from smartlearn.core.errors import ExitCode, SmartLearnError
 from smartlearn.ops.cli.app import app
-
-
-class ExitCode(IntEnum):
-    """What a script may rely on."""
-
-    OK = 0
-    FAILED = 1
-    """A check failed, something is down, or nothing runs."""
-    USAGE = 2
-    """A flag, a setting, a file or a query is wrong."""
-    UNREACHABLE = 3
-    """The broker or the store does not answer, or refuses."""
-    INTERRUPTED = 130
-
-
-_CODES: tuple[tuple[type[SmartLearnError], ExitCode], ...] = (
-    (SettingsError, ExitCode.USAGE),
-    (InvalidExport, ExitCode.USAGE),
-    (InvalidMessage, ExitCode.USAGE),
-    (InvalidQuery, ExitCode.USAGE),
-    (BrokerError, ExitCode.UNREACHABLE),
-    (StoreError, ExitCode.UNREACHABLE),
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -59,7 +27,7 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911  one a kind of end
     except typer.Abort:
         return _fail("nothing was done", ExitCode.FAILED)
     except SmartLearnError as error:
-        return _fail(str(error), next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAILED))
+        return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
@@ -73,11 +41,6 @@ def run(arguments: list[str]) -> int:  # noqa: PLR0911  one a kind of end
         where = f"{error.filename}: " if error.filename is not None else ""
         return _fail(f"{where}{error.strerror or error}", ExitCode.USAGE)
     return code if isinstance(code, int) else ExitCode.OK
-
-
-def exit_code(error: SmartLearnError) -> ExitCode:
-    """The code of one of our errors."""
-    return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAILED)
 
 
 def _unread() -> int:
