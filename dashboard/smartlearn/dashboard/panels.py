@@ -19,8 +19,9 @@ Every function may raise `SmartLearnError`: the panel then says so in its place,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 import plotly.graph_objects as go
@@ -88,21 +89,65 @@ class Choice:
         label: for screen readers.
         options: value → word.
         start: what is chosen where the address does not say; the first where empty.
+        more: the options that the history adds, asked when the page opens.
     """
 
     name: str
     label: str
     options: Mapping[str, str]
     start: str = ""
+    more: Callable[[History], Mapping[str, str]] | None = None
 
     @property
     def default(self) -> str:
         """What is chosen where the address does not say."""
         return self.start or next(iter(self.options))
 
+    def resolved(self, history: History) -> Choice:
+        """The same choice with all its options.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+        if self.more is None:
+            return self
+        return replace(self, options={**self.more(history), **self.options}, start=self.default, more=None)
+
     def of(self, view: View) -> str:
         """What a view chose."""
         return view.choices.get(self.name, self.default)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A text in the filter bar that stands in the address; a zoom may fill it too.
+
+    Attributes:
+        name: its name in the address.
+        label: for screen readers.
+        placeholder: what stands there while it is empty.
+        pattern: what it may be, as a regular expression.
+        meaning: that in words: "two numbers, such as 100..200".
+    """
+
+    name: str
+    label: str
+    placeholder: str
+    pattern: str
+    meaning: str
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, str) and re.fullmatch(self.pattern, value) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((self.meaning,))
+
+    def __len__(self) -> int:
+        return 1
+
+    def of(self, view: View) -> str:
+        """What a view holds; "" for nothing."""
+        return view.choices.get(self.name, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +164,8 @@ class Chart:
         choice: a select in the card's header.
         click: what a click on a point chooses: the point's `customdata` (or its y) as node or run.
         help: a sentence on hover over the title.
+        zoom: the entry of the page that a zoom along x fills, as "<axis>:<low>..<high>"; the figure names its axis in
+            `layout.meta["axis"]`.
     """
 
     id: str
@@ -130,9 +177,15 @@ class Chart:
     choice: Choice | None = None
     click: Literal["node", "run"] | None = None
     help: str = ""
+    zoom: str = ""
 
 
-ColumnKind: TypeAlias = Literal["text", "number", "percent", "time", "status", "bar", "link"]
+Only: TypeAlias = Literal["", "fleet", "node"]
+"""Where a panel is shown: always, while several nodes are shown, or while one is."""
+
+ColumnKind: TypeAlias = Literal[
+    "text", "number", "percent", "time", "status", "bar", "link", "integer", "duration", "spark", "shown"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +197,9 @@ class Column:
         title: the header, with the unit.
         kind: how its values are shown: "number" (three figures), "percent" (of a fraction), "time" (ns → UTC), "status"
             (ok, warning, critical, unknown → icon and word), "bar" (0–100 as a bar with its number), "link" (a name
-            that leads to `?node=` or `?run=`, whichever `field` says).
+            that leads to `?node=` or `?run=`, whichever `field` says), "integer" (with thousands apart), "duration"
+            (seconds), "spark" (a list of numbers as a small line), "shown" (the colour that `run` is drawn in, or None: a
+            box to tick).
         width: px; None shares what is left.
         sort: "asc" or "desc" at first.
     """
@@ -169,6 +224,9 @@ class Table:
         span: columns of 12.
         height: px.
         unit: stands behind the title.
+        more: further columns, from the rows.
+        filters: whether each column has a field to filter by.
+        key: the field that names a row, so that a refresh keeps the scroll position.
     """
 
     id: str
@@ -179,6 +237,13 @@ class Table:
     span: int = 12
     height: int = HEIGHT
     unit: str = ""
+    more: Callable[[Sequence[Mapping[str, Any]]], Sequence[Column]] | None = None
+    filters: bool = False
+    key: str = ""
+
+    def columns_of(self, rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+        """All its columns for some rows."""
+        return [*self.columns, *(self.more(rows) if self.more else ())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +303,7 @@ class Page:
         ranged: whether the page has a time range.
         measurement: what it shows, to say where its newest data is when the range has none.
         choices: choices in the filter bar.
+        entries: texts in the filter bar.
     """
 
     path: str
@@ -251,8 +317,15 @@ class Page:
     ranged: bool = True
     measurement: str = "performance_1h"
     choices: Sequence[Choice] = field(default_factory=tuple)
+    entries: Sequence[Entry] = field(default_factory=tuple)
 
     @property
     def all_choices(self) -> list[Choice]:
         """Its own choices and those of its charts."""
         return [*self.choices, *(panel.choice for panel in self.panels if isinstance(panel, Chart) and panel.choice)]
+
+    @property
+    def all_options(self) -> dict[str, Collection[str]]:
+        """What each choice and entry may be."""
+        choices: dict[str, Collection[str]] = {choice.name: choice.options for choice in self.all_choices}
+        return choices | {entry.name: entry for entry in self.entries}

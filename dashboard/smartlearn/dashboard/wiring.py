@@ -81,7 +81,7 @@ def page_layout(page: Page, context: Context, values: Mapping[str, Any]) -> Comp
         name: found for name in page.pickers if (found := _known(context, name)) is not None
     }
     refresh = refresh_choice(context.settings)
-    choices = {choice.name: choice.options for choice in (*page.all_choices, refresh)}
+    choices = page.all_options | {refresh.name: refresh.options}
     view = parse_view(
         values, context.clock(), nodes=pickers.get("node"), runs=pickers.get("run"), choices=choices, dark=dark
     )
@@ -146,9 +146,8 @@ def answer(draw: Callable[[Context, View], T], context: Context, view: View) -> 
 
 
 def _view(page: Page, context: Context, values: Any, dark: Any) -> View:
-    choices = {choice.name: choice.options for choice in page.all_choices}
     given = values if isinstance(values, dict) else {}
-    return parse_view(given, context.clock(), choices=choices, dark=bool(dark))
+    return parse_view(given, context.clock(), choices=page.all_options, dark=bool(dark))
 
 
 async def _ask(
@@ -227,17 +226,29 @@ def _chart(app: Dash, page: Page, panel: Chart, context: Context) -> None:
             Input(components.graph_id(panel.id), "clickData"),
             prevent_initial_call=True,
         )
+    if panel.zoom:
+        app.clientside_callback(  # type: ignore[no-untyped-call]
+            ClientsideFunction("smartlearn", "zoom"),
+            Output(components.filter_id(panel.zoom), "value", allow_duplicate=True),
+            Input(components.graph_id(panel.id), "relayoutData"),
+            State(components.graph_id(panel.id), "figure"),
+            prevent_initial_call=True,
+        )
 
 
 def _table(app: Dash, page: Page, panel: Table, context: Context) -> None:
+    body = components.body_id(panel.id)
+
     @app.callback(
-        Output(components.body_id(panel.id), "rowData"), Output(components.note_id(panel.id), "children"), *asks(page)
-    )
-    async def table(values: Any, beat: Any, dark: Any) -> tuple[Any, Any]:
+        Output(body, "rowData"), Output(body, "columnDefs"), Output(components.note_id(panel.id), "children"),
+        *asks(page),
+    )  # fmt: skip
+    async def table(values: Any, beat: Any, dark: Any) -> tuple[Any, Any, Any]:
         found, _ = await _ask(page, panel.rows, context, values, dark)
         if isinstance(found, Component):
-            return no_update, found
-        return found, None if found else components.empty_note(panel.empty)
+            return no_update, no_update, found
+        columns = components.column_defs(panel, found) if panel.more else no_update
+        return found, columns, None if found else components.empty_note(panel.empty)
 
 
 def _insights(app: Dash, page: Page, panel: Insights, context: Context) -> None:

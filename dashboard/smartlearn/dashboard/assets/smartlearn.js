@@ -53,6 +53,17 @@
     return name == null ? noUpdate() : [String(name)];
   }
 
+  // A zoom along x as "<axis>:<low>..<high>"; a double click, which shows all, as nothing.
+  function zoom(moved, figure) {
+    if (!moved) return noUpdate();
+    if (moved["xaxis.autorange"]) return "";
+    const range = moved["xaxis.range"] || [moved["xaxis.range[0]"], moved["xaxis.range[1]"]];
+    const axis = figure && figure.layout && figure.layout.meta && figure.layout.meta.axis;
+    if (!axis || range.some((end) => end == null)) return noUpdate();
+    const ends = range.map((end) => (typeof end === "number" ? String(Number(end.toPrecision(7))) : String(end).slice(0, 19).replace(" ", "T")));
+    return `${axis}:${ends[0]}..${ends[1]}`;
+  }
+
   // ---------------------------------------------------------------- the shell
 
   function scheme(dark, templates, graphs) {
@@ -98,7 +109,7 @@
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
     smartlearn: Object.assign((window.dash_clientside || {}).smartlearn || {}, {
-      view, choose, scheme, beat, interval, navigate, menu, values,
+      view, choose, zoom, scheme, beat, interval, navigate, menu, values,
     }),
   });
 })();

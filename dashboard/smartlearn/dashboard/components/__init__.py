@@ -1,6 +1,6 @@
 """What pages look like: `panels` declare them, these functions make components of a declaration."""
 
-from smartlearn.dashboard.components.cards import card, graph, shell
+from smartlearn.dashboard.components.cards import card, column_defs, graph, shell
 from smartlearn.dashboard.components.frame import frame, frame_around
 from smartlearn.dashboard.components.ids import (
     CUSTOM_ID,
@@ -29,6 +29,7 @@ __all__ = [
     "banner",
     "body_id",
     "card",
+    "column_defs",
     "empty_note",
     "error_note",
     "filter_id",

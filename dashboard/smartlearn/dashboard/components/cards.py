@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import dash_ag_grid as dag
@@ -15,7 +15,7 @@ from dash.development.base_component import Component
 from smartlearn.dashboard.components.ids import aria, body_id, filter_id, graph_id
 from smartlearn.dashboard.components.marks import waiting
 from smartlearn.dashboard.figures import style
-from smartlearn.dashboard.panels import Chart, Choice, Column, Insights, Panel, Table
+from smartlearn.dashboard.panels import Chart, Choice, Column, Entry, Insights, Panel, Table
 from smartlearn.dashboard.view import View
 
 GRAPH_CONFIG: Final[Any] = {
@@ -25,6 +25,26 @@ GRAPH_CONFIG: Final[Any] = {
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
     "toImageButtonOptions": {"scale": 2},
 }
+
+
+def _formatted(function: str) -> dict[str, Any]:
+    return {"type": "rightAligned", "valueFormatter": {"function": f"{function}(params.value)"}}
+
+
+_SHOWN_AS: Final[dict[str, dict[str, Any]]] = {
+    "number": _formatted("smartlearnNumber"),
+    "percent": _formatted("smartlearnPercent"),
+    "integer": _formatted("smartlearnInteger"),
+    "duration": _formatted("smartlearnDuration"),
+    "time": {"valueFormatter": {"function": "smartlearnTime(params.value)"}},
+    "status": {"cellRenderer": "SmartlearnStatus"},
+    "bar": {"cellRenderer": "SmartlearnBar"},
+    "link": {"cellRenderer": "SmartlearnLink"},
+    "spark": {"cellRenderer": "SmartlearnSpark", "sortable": False},
+    "shown": {"cellRenderer": "SmartlearnShown", "pinned": "left", "sortable": False, "resizable": False},
+}
+_NUMERIC: Final = frozenset({"number", "percent", "integer", "duration", "bar"})
+_UNFILTERED: Final = frozenset({"spark", "shown", "time"})
 _GRID_LOOK: Final = {
     "backgroundColor": "var(--surface)",
     "foregroundColor": "var(--ink)",
@@ -89,7 +109,7 @@ def table_card(panel: Table) -> Component:
     """A card with an AG Grid that `wiring` fills."""
     grid = dag.AgGrid(
         id=body_id(panel.id),
-        columnDefs=[_column(column) for column in panel.columns],
+        columnDefs=column_defs(panel, ()),
         rowData=[],
         defaultColDef={
             "sortable": True,
@@ -98,6 +118,7 @@ def table_card(panel: Table) -> Component:
             "wrapHeaderText": True,
             "autoHeaderHeight": True,
         },
+        getRowId=f"params.data.{panel.key}" if panel.key else None,
         dashGridOptions={
             "theme": {"function": f"themeQuartz.withParams({json.dumps(_GRID_LOOK)})"},
             "animateRows": False,
@@ -110,6 +131,11 @@ def table_card(panel: Table) -> Component:
         className="table",
     )
     return shell(panel.id, panel.title, [grid, waiting(panel.id)], unit=panel.unit, span=panel.span)
+
+
+def column_defs(panel: Table, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The columns of a table, as the grid takes them, for some rows."""
+    return [_column(column, filters=panel.filters) for column in panel.columns_of(rows)]
 
 
 def insights_card(panel: Insights) -> Component:
@@ -155,7 +181,21 @@ def select(choice: Choice, view: View) -> Component:
     return control
 
 
-def _column(column: Column) -> dict[str, Any]:
+def text_entry(entry: Entry, view: View) -> Component:
+    """An entry of the filter bar; it takes effect on Enter, or when it is left."""
+    control: Component = dmc.TextInput(
+        id=filter_id(entry.name),
+        value=entry.of(view),
+        placeholder=entry.placeholder,
+        debounce=True,
+        size="xs",
+        w=150,
+        attributes={"input": {"aria-label": entry.label, "title": f"{entry.label}: {entry.meaning}"}},
+    )
+    return control
+
+
+def _column(column: Column, *, filters: bool = False) -> dict[str, Any]:
     definition: dict[str, Any] = {"field": column.field, "headerName": column.title, "headerTooltip": column.title}
     if column.width:
         definition |= {"width": column.width, "minWidth": min(column.width, 70), "flex": column.width}
@@ -163,19 +203,13 @@ def _column(column: Column) -> dict[str, Any]:
         definition |= {"flex": 140, "minWidth": 120}
     if column.sort:
         definition["sort"] = column.sort
-    match column.kind:
-        case "number":
-            definition |= {"type": "rightAligned", "valueFormatter": {"function": "smartlearnNumber(params.value)"}}
-        case "percent":
-            definition |= {"type": "rightAligned", "valueFormatter": {"function": "smartlearnPercent(params.value)"}}
-        case "time":
-            definition |= {"valueFormatter": {"function": "smartlearnTime(params.value)"}}
-        case "status":
-            definition |= {"cellRenderer": "SmartlearnStatus"}
-        case "bar":
-            definition |= {"cellRenderer": "SmartlearnBar"}
-        case "link":
-            definition |= {"cellRenderer": "SmartlearnLink"}
-        case "text":
-            definition |= {"tooltipField": column.field}
+    if filters and column.kind not in _UNFILTERED:
+        numeric = column.kind in _NUMERIC
+        definition |= {
+            "filter": "agNumberColumnFilter" if numeric else "agTextColumnFilter",
+            "floatingFilter": True,
+            "suppressHeaderFilterButton": True,
+            "suppressFloatingFilterButton": not numeric,
+        }
+    definition |= _SHOWN_AS.get(column.kind, {"tooltipField": column.field})
     return definition

@@ -9,7 +9,7 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from smartlearn.dashboard.components.cards import card, select
+from smartlearn.dashboard.components.cards import card, select, text_entry
 from smartlearn.dashboard.components.ids import CUSTOM_ID, aria, filter_id, notice_id, page_id, stats_id, view_id
 from smartlearn.dashboard.components.marks import banner, stat_card
 from smartlearn.dashboard.panels import Choice, Page
@@ -88,6 +88,7 @@ def filter_bar(page: Page, view: View, pickers: Mapping[str, Sequence[str]], cho
                     attributes={"input": {"aria-label": word.capitalize()}},
                 )
             )
+    controls += [text_entry(entry, view) for entry in page.entries]
     controls += [select(choice, view) for choice in choices]
     return html.Div(controls, className="filters", role="group", **aria(label="Filters"))
 
