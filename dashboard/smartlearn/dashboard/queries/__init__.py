@@ -6,8 +6,22 @@ others answer for one subject each. Nothing here knows Dash or Plotly. All raise
 """
 
 from smartlearn.dashboard.queries.alerts import Note, Transition, alerts, notes, open_alerts, standing
-from smartlearn.dashboard.queries.curves import Best, Curve, best, curves, gap
+from smartlearn.dashboard.queries.attempts import (
+    Answers,
+    Attempts,
+    Funnel,
+    Risk,
+    at_risk,
+    funnel,
+    learning,
+    read_answers,
+)
+from smartlearn.dashboard.queries.clocks import Clock, clock
+from smartlearn.dashboard.queries.cohorts import Retention, retention
+from smartlearn.dashboard.queries.curves import Best, Curve, best, curves, difference, gap
+from smartlearn.dashboard.queries.diagnosis import Finding, findings
 from smartlearn.dashboard.queries.estimates import Estimate
+from smartlearn.dashboard.queries.groups import may_be_shown, whole
 from smartlearn.dashboard.queries.health import NodeHealth, Status, health, scores
 from smartlearn.dashboard.queries.history import History
 from smartlearn.dashboard.queries.insights import Insight, insights
@@ -17,14 +31,13 @@ from smartlearn.dashboard.queries.interactions import (
     By,
     Group,
     Groups,
-    Histogram,
     OverTime,
     activity,
-    distribution,
     groups,
     over_time,
     subjects,
 )
+from smartlearn.dashboard.queries.lives import Checkpoint, Life, checkpoints, lives
 from smartlearn.dashboard.queries.matrix import Matrix, matrix
 from smartlearn.dashboard.queries.memory import Efficiency, memory_efficiency
 from smartlearn.dashboard.queries.models import Spread, Version, spread, versions
@@ -45,7 +58,9 @@ from smartlearn.dashboard.queries.performance import (
     trends,
 )
 from smartlearn.dashboard.queries.rollups import Trend
-from smartlearn.dashboard.queries.training import Run, RunState, run, run_names, runs
+from smartlearn.dashboard.queries.smoothing import Smoothing
+from smartlearn.dashboard.queries.spreads import Box, Boxes, Histogram, boxes, distribution
+from smartlearn.dashboard.queries.training import Heard, Run, RunState, heard, run, run_names, runs, states
 from smartlearn.dashboard.queries.window import (
     DAY,
     HOUR,
@@ -66,17 +81,27 @@ __all__ = [
     "MINUTE",
     "SECOND",
     "Activity",
+    "Answers",
+    "Attempts",
     "Best",
+    "Box",
+    "Boxes",
     "By",
     "Change",
+    "Checkpoint",
+    "Clock",
     "Curve",
     "Efficiency",
     "Estimate",
+    "Finding",
+    "Funnel",
     "Group",
     "Groups",
+    "Heard",
     "Histogram",
     "History",
     "Insight",
+    "Life",
     "Lines",
     "Matrix",
     "Newest",
@@ -84,8 +109,11 @@ __all__ = [
     "Note",
     "OverTime",
     "Quantiles",
+    "Retention",
+    "Risk",
     "Run",
     "RunState",
+    "Smoothing",
     "Spread",
     "Status",
     "Transition",
@@ -94,17 +122,28 @@ __all__ = [
     "Window",
     "activity",
     "alerts",
+    "at_risk",
     "best",
+    "boxes",
     "by_version",
     "changes",
+    "checkpoints",
+    "clock",
     "curves",
+    "difference",
     "distribution",
+    "findings",
     "fleet",
+    "funnel",
     "gap",
     "groups",
     "health",
+    "heard",
     "insights",
+    "learning",
+    "lives",
     "matrix",
+    "may_be_shown",
     "memory_efficiency",
     "merged",
     "newest",
@@ -114,15 +153,19 @@ __all__ = [
     "over_time",
     "quantiles",
     "rank",
+    "read_answers",
+    "retention",
     "run",
     "run_names",
     "runs",
     "scores",
     "spread",
     "standing",
+    "states",
     "subjects",
     "tier_for",
     "trends",
     "versions",
+    "whole",
     "with_gaps",
 ]
