@@ -55,6 +55,10 @@ class CollectorHistory:
         """The values of a tag, sorted."""
         return self._now().tag_values(measurement, tag)
 
+    def fields(self, measurement: str) -> list[str]:
+        """The names of a measurement's fields, sorted."""
+        return self._now().fields(measurement)
+
     def retention(self, measurement: str) -> int | None:
         """A collector keeps so many, not so long."""
         return self._now().retention(measurement)

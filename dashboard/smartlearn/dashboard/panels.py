@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import plotly.graph_objects as go
 
@@ -80,6 +80,9 @@ class Stat:
     hint: str = ""
 
 
+_NAME: Final = r"[a-z][a-z0-9_]{0,63}"
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A choice on a card that stands in the address.
@@ -103,6 +106,11 @@ class Choice:
         """What is chosen where the address does not say."""
         return self.start or next(iter(self.options))
 
+    @property
+    def allowed(self) -> Collection[str]:
+        """What may be chosen; where the history adds options, any metric's name until they are asked for."""
+        return self.options if self.more is None else Entry(self.name, self.label, "", _NAME, "a metric")
+
     def resolved(self, history: History) -> Choice:
         """The same choice with all its options.
 
@@ -111,7 +119,8 @@ class Choice:
         """
         if self.more is None:
             return self
-        return replace(self, options={**self.more(history), **self.options}, start=self.default, more=None)
+        more = {value: word for value, word in self.more(history).items() if value not in self.options}
+        return replace(self, options={**self.options, **more}, start=self.default, more=None)
 
     def of(self, view: View) -> str:
         """What a view chose."""
@@ -150,6 +159,10 @@ class Entry:
         return view.choices.get(self.name, "")
 
 
+Only: TypeAlias = Literal["", "fleet", "node"]
+"""Where a panel is shown: always, while several nodes are shown, or while one is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chart:
     """A card with one figure.
@@ -166,6 +179,7 @@ class Chart:
         help: a sentence on hover over the title.
         zoom: the entry of the page that a zoom along x fills, as "<axis>:<low>..<high>"; the figure names its axis in
             `layout.meta["axis"]`.
+        only: where it is shown: always, while several nodes are shown, or while one is.
     """
 
     id: str
@@ -178,10 +192,8 @@ class Chart:
     click: Literal["node", "run"] | None = None
     help: str = ""
     zoom: str = ""
+    only: Only = ""
 
-
-Only: TypeAlias = Literal["", "fleet", "node"]
-"""Where a panel is shown: always, while several nodes are shown, or while one is."""
 
 ColumnKind: TypeAlias = Literal[
     "text", "number", "percent", "time", "status", "bar", "link", "integer", "duration", "spark", "shown"
@@ -198,7 +210,7 @@ class Column:
         kind: how its values are shown: "number" (three figures), "percent" (of a fraction), "time" (ns → UTC), "status"
             (ok, warning, critical, unknown → icon and word), "bar" (0–100 as a bar with its number), "link" (a name
             that leads to `?node=` or `?run=`, whichever `field` says), "integer" (with thousands apart), "duration"
-            (seconds), "spark" (a list of numbers as a small line), "shown" (the colour that `run` is drawn in, or None: a
+            (seconds), "spark" (a list of numbers as a small line), "shown" (the colour `run` is drawn in, or None: a
             box to tick).
         width: px; None shares what is left.
         sort: "asc" or "desc" at first.
@@ -227,6 +239,7 @@ class Table:
         more: further columns, from the rows.
         filters: whether each column has a field to filter by.
         key: the field that names a row, so that a refresh keeps the scroll position.
+        only: as of a chart.
     """
 
     id: str
@@ -240,6 +253,7 @@ class Table:
     more: Callable[[Sequence[Mapping[str, Any]]], Sequence[Column]] | None = None
     filters: bool = False
     key: str = ""
+    only: Only = ""
 
     def columns_of(self, rows: Sequence[Mapping[str, Any]]) -> list[Column]:
         """All its columns for some rows."""
@@ -274,6 +288,7 @@ class Insights:
         empty: the sentence where there are none.
         span: columns of 12.
         height: px; longer lists scroll.
+        only: as of a chart.
     """
 
     id: str
@@ -282,6 +297,7 @@ class Insights:
     empty: str = "Nothing to do"
     span: int = 4
     height: int = HEIGHT
+    only: Only = ""
 
 
 Panel: TypeAlias = Chart | Table | Insights
@@ -319,6 +335,20 @@ class Page:
     choices: Sequence[Choice] = field(default_factory=tuple)
     entries: Sequence[Entry] = field(default_factory=tuple)
 
+    def resolved(self, history: History) -> Page:
+        """The same page, its choices with all their options.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+        panels = [
+            replace(panel, choice=panel.choice.resolved(history))
+            if isinstance(panel, Chart) and panel.choice
+            else panel
+            for panel in self.panels
+        ]
+        return replace(self, panels=panels, choices=[choice.resolved(history) for choice in self.choices])
+
     @property
     def all_choices(self) -> list[Choice]:
         """Its own choices and those of its charts."""
@@ -327,5 +357,5 @@ class Page:
     @property
     def all_options(self) -> dict[str, Collection[str]]:
         """What each choice and entry may be."""
-        choices: dict[str, Collection[str]] = {choice.name: choice.options for choice in self.all_choices}
+        choices: dict[str, Collection[str]] = {choice.name: choice.allowed for choice in self.all_choices}
         return choices | {entry.name: entry for entry in self.entries}

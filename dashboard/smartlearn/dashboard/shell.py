@@ -78,7 +78,7 @@ def register(app: Dash) -> None:
     """The callbacks that all pages share."""
     every: Any = ALL
     controls, graphs = components.filter_id(every), components.graph_id(every)
-    views, pages = components.view_id(every), components.page_id(every)
+    views, pages, roots = components.view_id(every), components.page_id(every), components.root_id(every)
     custom, links = {**components.CUSTOM_ID, "name": ALL}, {"type": "nav", "path": ALL}
     path = Input("_pages_location", "pathname")
     functions: dict[str, tuple[Any, ...]] = {
@@ -91,6 +91,7 @@ def register(app: Dash) -> None:
             State("templates", "data"), State(graphs, "id"),
         ),
         "beat": (Output("beat", "data"), Input("tick", "n_intervals")),
+        "extent": (Output(roots, "className"), Input(views, "data"), State(pages, "data")),
         "interval": (
             Output("tick", "interval"), Output("tick", "disabled"), Input(views, "data"), State(pages, "data"),
         ),

@@ -6,6 +6,7 @@ Queries block, so each callback runs its query in a thread: the server's event l
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -80,6 +81,8 @@ def page_layout(page: Page, context: Context, values: Mapping[str, Any]) -> Comp
     pickers: dict[str, list[str]] = {
         name: found for name in page.pickers if (found := _known(context, name)) is not None
     }
+    with contextlib.suppress(SmartLearnError):  # the panels say that the store is down
+        page = page.resolved(context.history)
     refresh = refresh_choice(context.settings)
     choices = page.all_options | {refresh.name: refresh.options}
     view = parse_view(

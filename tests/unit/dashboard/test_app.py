@@ -45,6 +45,9 @@ class Memory:
     def tag_values(self, measurement: str, tag: str) -> list[str]:
         return self._there().tag_values(measurement, tag)
 
+    def fields(self, measurement: str) -> list[str]:
+        return self._there().fields(measurement)
+
     def retention(self, measurement: str) -> int | None:
         return self._there().retention(measurement)
 

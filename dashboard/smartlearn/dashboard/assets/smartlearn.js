@@ -45,6 +45,15 @@
     return [[same ? noUpdate() : found], pickers.map(() => !custom)];
   }
 
+  // A page shows the details of a node while it shows one, and what compares nodes otherwise.
+  function extent(views, pages) {
+    return views.map((asked, index) => {
+      const node = (asked || {}).node || "";
+      const one = node ? !node.includes(",") : Boolean(pages[index] && pages[index].alone);
+      return `page ${one ? "one-node" : "fleet"}`;
+    });
+  }
+
   function choose(click) {
     const point = click && click.points && click.points[0];
     if (!point) return noUpdate();
@@ -109,7 +118,7 @@
 
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
     smartlearn: Object.assign((window.dash_clientside || {}).smartlearn || {}, {
-      view, choose, zoom, scheme, beat, interval, navigate, menu, values,
+      view, choose, extent, zoom, scheme, beat, interval, navigate, menu, values,
     }),
   });
 })();

@@ -10,6 +10,7 @@ from smartlearn.dashboard.components.ids import (
     note_id,
     notice_id,
     page_id,
+    root_id,
     stats_id,
     view_id,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "note_id",
     "notice_id",
     "page_id",
+    "root_id",
     "shell",
     "sparkline",
     "stat_card",

@@ -15,7 +15,7 @@ from dash.development.base_component import Component
 from smartlearn.dashboard.components.ids import aria, body_id, filter_id, graph_id
 from smartlearn.dashboard.components.marks import waiting
 from smartlearn.dashboard.figures import style
-from smartlearn.dashboard.panels import Chart, Choice, Column, Entry, Insights, Panel, Table
+from smartlearn.dashboard.panels import Chart, Choice, Column, Entry, Insights, Only, Panel, Table
 from smartlearn.dashboard.view import View
 
 GRAPH_CONFIG: Final[Any] = {
@@ -45,6 +45,9 @@ _SHOWN_AS: Final[dict[str, dict[str, Any]]] = {
 }
 _NUMERIC: Final = frozenset({"number", "percent", "integer", "duration", "bar"})
 _UNFILTERED: Final = frozenset({"spark", "shown", "time"})
+_SEARCHED: Final = 12
+"""A list of more options can be searched."""
+
 _GRID_LOOK: Final = {
     "backgroundColor": "var(--surface)",
     "foregroundColor": "var(--ink)",
@@ -90,6 +93,7 @@ def chart_card(panel: Chart, view: View) -> Component:
         span=panel.span,
         action=select(panel.choice, view) if panel.choice else None,
         hint=panel.help,
+        only=panel.only,
     )
 
 
@@ -130,7 +134,7 @@ def table_card(panel: Table) -> Component:
         style={"height": panel.height},
         className="table",
     )
-    return shell(panel.id, panel.title, [grid, waiting(panel.id)], unit=panel.unit, span=panel.span)
+    return shell(panel.id, panel.title, [grid, waiting(panel.id)], unit=panel.unit, span=panel.span, only=panel.only)
 
 
 def column_defs(panel: Table, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -141,7 +145,7 @@ def column_defs(panel: Table, rows: Sequence[Mapping[str, Any]]) -> list[dict[st
 def insights_card(panel: Insights) -> Component:
     """A card with a list of advice that `wiring` fills."""
     body = html.Div(id=body_id(panel.id), className="advice", style={"height": panel.height})
-    return shell(panel.id, panel.title, [body, waiting(panel.id)], span=panel.span)
+    return shell(panel.id, panel.title, [body, waiting(panel.id)], span=panel.span, only=panel.only)
 
 
 def shell(
@@ -153,6 +157,7 @@ def shell(
     span: int = 6,
     action: Component | None = None,
     hint: str = "",
+    only: Only = "",
 ) -> Component:
     """A card around anything: title, unit, an action on the right, the content."""
     head = [html.H2([title, html.Span(unit, className="unit")], title=hint or None)]
@@ -162,7 +167,7 @@ def shell(
             html.Div(list(children), className="card-body"),
         ],
         id=f"card-{name}",
-        className=f"card span-{span}",
+        className=f"card span-{span}" + (f" only-{only}" if only else ""),
         **aria(label=title),
     )
 
@@ -174,8 +179,9 @@ def select(choice: Choice, view: View) -> Component:
         data=[{"value": value, "label": word} for value, word in choice.options.items()],
         value=choice.of(view),
         allowDeselect=False,
+        searchable=len(choice.options) > _SEARCHED,
         size="xs",
-        w=150,
+        w=170,
         attributes={"input": {"aria-label": choice.label}},
     )
     return control

@@ -10,7 +10,16 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from smartlearn.dashboard.components.cards import card, select, text_entry
-from smartlearn.dashboard.components.ids import CUSTOM_ID, aria, filter_id, notice_id, page_id, stats_id, view_id
+from smartlearn.dashboard.components.ids import (
+    CUSTOM_ID,
+    aria,
+    filter_id,
+    notice_id,
+    page_id,
+    root_id,
+    stats_id,
+    view_id,
+)
 from smartlearn.dashboard.components.marks import banner, stat_card
 from smartlearn.dashboard.panels import Choice, Page
 from smartlearn.dashboard.view import DEFAULT_RANGE, PRESETS, View
@@ -49,11 +58,13 @@ def frame_around(
     choices = [*page.all_choices, *([refresh] if refresh else [])]
     defaults = {"range": DEFAULT_RANGE, **{choice.name: choice.default for choice in choices}}
     filters = filter_bar(page, view, pickers, [*page.choices, *([refresh] if refresh else [])])
+    alone = len(pickers.get("node", ())) == 1
     return html.Div(
-        className="page",
+        id=root_id(page.path),
+        className=f"page {'one-node' if len(view.nodes) == 1 or (alone and not view.nodes) else 'fleet'}",
         children=[
             dcc.Store(id=view_id(page.path), data=view.query),
-            dcc.Store(id=page_id(page.path), data={"path": page.path, "defaults": defaults}),
+            dcc.Store(id=page_id(page.path), data={"path": page.path, "defaults": defaults, "alone": alone}),
             html.Div(
                 className="page-head",
                 children=[

@@ -38,6 +38,11 @@ def page_id(path: str) -> dict[str, str]:
     return {"type": "page", "page": path}
 
 
+def root_id(path: str) -> dict[str, str]:
+    """The id of the element around a page."""
+    return {"type": "root", "page": path}
+
+
 def notice_id(path: str) -> dict[str, str]:
     """The id of a page's message about where its data is."""
     return {"type": "notice", "page": path}

@@ -28,6 +28,10 @@ class History(Protocol):
         """The values of a tag, sorted."""
         ...
 
+    def fields(self, measurement: str) -> list[str]:
+        """The names of a measurement's fields, sorted."""
+        ...
+
     def retention(self, measurement: str) -> int | None:
         """How long points of the measurement are kept, in ns; None is for ever."""
         ...

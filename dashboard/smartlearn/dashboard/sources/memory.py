@@ -58,6 +58,10 @@ class MemoryHistory:
         """The values of a tag, sorted."""
         return sorted({series.tags[tag] for series in self._series.get(measurement, []) if tag in series.tags})
 
+    def fields(self, measurement: str) -> list[str]:
+        """The names of a measurement's fields, sorted."""
+        return sorted({name for series in self._series.get(measurement, []) for name in series.fields})
+
     def retention(self, measurement: str) -> int | None:
         """Points in memory are kept as long as the object."""
         return None
