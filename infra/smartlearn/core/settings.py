@@ -213,6 +213,7 @@ class DashboardSettings(_Section):
         default_factory=dict, description="metric → CSS colour, over the palette"
     )
     title: str = "SmartLearn Metrics"
+    risk_accuracy: float = Field(0.6, ge=0, le=1, description="learners whose last answers are worse count as at risk")
 
 
 class Settings(BaseSettings):

@@ -16,12 +16,14 @@ from smartlearn.dashboard.queries.estimates import student_t
 METRICS = ("accuracy", "response_time", "engagement_score")
 
 
-def answers(learners: int, *, subject: str = "physics", second: float = 0.0, **more: Any) -> list[dict[str, Any]]:
+def answers(
+    learners: int, *, subject: str = "physics", second: float = 0.0, first: int = 0, **more: Any
+) -> list[dict[str, Any]]:
     """An answer of each of some learners."""
     return [
         {
             "timestamp": at(second + number),
-            "user_id": f"user-{number}",
+            "user_id": f"user-{first + number}",
             "action": "quiz",
             "subject": subject,
             "difficulty": "beginner",
@@ -92,14 +94,40 @@ def test_the_interval_uses_students_t(freedom: int, expected: float) -> None:
 
 def test_groups_of_too_few_learners_leave_only_their_number() -> None:
     users = [*answers(5, subject="physics"), *answers(4, subject="history"), *answers(4, subject="history", second=60)]
+    users += answers(3, subject="art", first=10)
     store = history(users=users)
     found = queries.groups(store, window(600), "subject", minimum=5)
     assert [group.subject for group in found.shown] == ["physics"]
-    assert found.hidden == 1
-    assert [group.subject for group in queries.groups(store, window(600), "subject", minimum=4).shown] == [
+    assert found.hidden == 2
+    assert [group.subject for group in queries.groups(store, window(600), "subject", minimum=3).shown] == [
         "history",
         "physics",
+        "art",
     ]
+
+
+def test_a_small_group_that_subtraction_would_show_takes_the_next_smallest_with_it() -> None:
+    users = [*answers(5, subject="physics"), *answers(9, subject="biology"), *answers(2, subject="history")]
+    found = queries.groups(history(users=users), window(600), "subject", minimum=5)
+    assert [group.subject for group in found.shown] == ["biology"]
+    assert found.hidden == 2
+
+
+def test_no_hidden_cell_of_a_table_is_what_its_row_or_column_leaves() -> None:
+    sizes = {("a", "easy"): 9, ("a", "hard"): 2, ("b", "easy"): 8, ("b", "hard"): 7, ("c", "easy"): 8, ("c", "hard"): 9}
+    users = [
+        answer
+        for (subject, difficulty), size in sizes.items()
+        for answer in answers(size, subject=subject, difficulty=difficulty)
+    ]
+    found = queries.groups(history(users=users), window(600), "subject_difficulty", minimum=5)
+    shown = {(group.subject, group.difficulty) for group in found.shown}
+    hidden = set(sizes) - shown
+    assert ("a", "hard") in hidden
+    for place in (0, 1):
+        for name in {key[place] for key in hidden}:
+            # Learners of a subject are the same ones from user-0 on: the largest hidden cell holds all hidden.
+            assert max(sizes[key] for key in hidden if key[place] == name) >= 5
 
 
 def test_a_learner_who_answers_twice_is_one_learner() -> None:
@@ -175,9 +203,10 @@ def test_a_metric_over_time_is_that_of_pandas_with_its_interval(
 def test_times_of_too_few_learners_are_left_out() -> None:
     users = [answer for hour in range(9) for answer in answers(6, second=3600.0 * hour)]
     users += answers(2, second=3600.0 * 9)
-    found = queries.over_time(history(users=users), window(36_000), 5, buckets=10)
+    users += answers(3, second=3600.0 * 10, first=2)
+    found = queries.over_time(history(users=users), window(39_600), 5, buckets=11)
     assert found.line.width == 3600 * SECOND
-    assert (len(found.line), found.hidden) == (9, 1)
+    assert (len(found.line), found.hidden) == (9, 2)
 
 
 def test_rows_grow_until_most_hold_enough_learners() -> None:

@@ -1,13 +1,12 @@
 """Learners as groups: how well, how fast and how engaged, by subject, difficulty and time; never one learner.
 
 A group of fewer learners than `settings.privacy.minimum_group` leaves this module as a number of hidden
-groups only.
+groups only, and so do groups by which it could be had by subtraction (`queries.groups`).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -15,12 +14,12 @@ import numpy as np
 
 from smartlearn.core.batch import FloatArray, Int64Array
 from smartlearn.core.distinct import Distinct
-from smartlearn.core.sketch import values_of
 from smartlearn.core.stores.base import Series, SeriesQuery
 from smartlearn.dashboard.queries.columns import joined, numbers, texts, times
-from smartlearn.dashboard.queries.estimates import Estimate, estimate, student_t
+from smartlearn.dashboard.queries.estimates import Estimate, estimate, share
+from smartlearn.dashboard.queries.groups import may_be_shown
 from smartlearn.dashboard.queries.history import History
-from smartlearn.dashboard.queries.rollups import Trend, fold, fold_sketches
+from smartlearn.dashboard.queries.rollups import Trend, fold
 from smartlearn.dashboard.queries.window import DAY, HOUR, MINUTE, Tier, Window, bucket_width, pieces, tier_for
 
 By: TypeAlias = Literal["all", "subject", "difficulty", "subject_difficulty"]
@@ -80,26 +79,6 @@ class OverTime:
 
 
 @dataclass(frozen=True, slots=True)
-class Histogram:
-    """How values are spread.
-
-    Attributes:
-        edges: of the bins, shape (b + 1,).
-        share: of all values in each bin, shape (b,); sums to 1.
-        count: how many values there are; 0 where there are none, or too few learners to show them.
-        p50: the median; NaN without values. p95 likewise.
-        hidden: whether there are values, of too few learners.
-    """
-
-    edges: FloatArray
-    share: FloatArray
-    count: int
-    p50: float
-    p95: float
-    hidden: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Activity:
     """Interactions an hour by weekday and hour of the day, UTC.
 
@@ -119,14 +98,16 @@ def subjects(store: History) -> list[str]:
 
 
 def groups(store: History, window: Window, by: By, minimum: int) -> Groups:
-    """The groups of a window, each over all its shards; those under `minimum` learners are only counted."""
+    """The groups of a window, each over all its shards; those that may not be shown are only counted."""
     fields = (*(f"{metric}_{stat}" for metric in METRICS for stat in _STATS), "distinct_learners")
     gathered: dict[tuple[str, str], list[Series]] = {}
-    for series in _read(store, window, fields, by):
+    for series in read_groups(store, window, fields, by):
         key = series.tags.get("subject", ""), series.tags.get("difficulty", "")
         gathered.setdefault(key, []).append(series)
-    found = [_group(*key, series) for key, series in gathered.items()]
-    shown = [group for group in found if group.learners >= minimum]
+    sets = {key: _learners(series) for key, series in gathered.items()}
+    found = [_group(*key, series, sets[key].estimate()) for key, series in gathered.items()]
+    allowed = _allowed(sets, minimum)
+    shown = [group for group in found if (group.subject, group.difficulty) in allowed]
     shown.sort(key=lambda group: (-group.count, group.subject, group.difficulty))
     return Groups(shown, len(found) - len(shown))
 
@@ -139,11 +120,11 @@ def over_time(
     Rows start at what cuts the window in `buckets` and grow until most of the rows hold at least `minimum`
     learners; rows that still do not are left out.
     """
-    series = _read(store, window, (*(f"{metric}_{stat}" for stat in _STATS), "distinct_learners"), "all")
+    series = read_groups(store, window, (*(f"{metric}_{stat}" for stat in _STATS), "distinct_learners"), "all")
     width = bucket_width(window, buckets, HOUR if window.span > _BY_MINUTE else MINUTE)
     while True:
         line = fold(series, metric, "all learners", width)
-        enough = _learners_by_row(series, width, line.time) >= minimum
+        enough = may_be_shown(_learners_by_row(series, width, line.time), minimum)
         wider = bucket_width(window, buckets, width + 1)
         if not len(line) or enough.mean() >= _SHOWN_SHARE or wider > window.span // 2 or wider == width:
             break
@@ -158,25 +139,8 @@ def over_time(
         line.high[enough],
         line.count[enough],
     )
-    half = _half_interval(series, metric, kept)
-    return OverTime(kept, kept.mean - half, kept.mean + half, int(len(line) - enough.sum()))
-
-
-def distribution(
-    store: History, window: Window, minimum: int, metric: str = "response_time", bins: int = 40
-) -> Histogram:
-    """How a metric is spread, from the stored sketches: bin edges are exact within 1 % of their value."""
-    everyone = groups(store, window, "all", minimum)
-    nothing = Histogram(np.empty(0), np.empty(0), 0, math.nan, math.nan, bool(everyone.hidden))
-    if not everyone.shown:
-        return nothing
-    series = _read(store, window, (f"{metric}_sketch",), "all")
-    sketches = fold_sketches(series, metric, 1 << 62)
-    if not len(sketches):
-        return nothing
-    p50, p95 = (float(value[0]) for value in sketches.quantiles(0.5, 0.95))
-    edges, share = _histogram(sketches.codes, sketches.counts, bins)
-    return Histogram(edges, share, int(sketches.counts.sum()), p50, p95, hidden=False)
+    low, high = _interval(series, metric, kept)
+    return OverTime(kept, low, high, int(len(line) - enough.sum()))
 
 
 def activity(store: History, window: Window, minimum: int) -> Activity:
@@ -187,13 +151,13 @@ def activity(store: History, window: Window, minimum: int) -> Activity:
         return Activity(np.full((7, 24), np.nan), bool(everyone.hidden))
     fields = tuple(f"{metric}_count" for metric in METRICS)
     total = np.zeros((7, 24))
-    for series in _read(store, window, fields, "all"):
+    for series in read_groups(store, window, fields, "all"):
         count = np.fmax.reduce([np.nan_to_num(numbers(series, name)) for name in fields])
         np.add.at(total, _hour_of_week(series.time), count)
     return Activity(np.divide(total, occurs, out=np.full((7, 24), np.nan), where=occurs > 0), hidden=False)
 
 
-def _read(store: History, window: Window, fields: tuple[str, ...], by: By) -> list[Series]:
+def read_groups(store: History, window: Window, fields: tuple[str, ...], by: By) -> list[Series]:
     """The rows of a grouping, as few as cover the window: sets of learners are large.
 
     Up to six hours are read by the minute, whole hours of a longer window by the hour.
@@ -207,28 +171,55 @@ def _read(store: History, window: Window, fields: tuple[str, ...], by: By) -> li
     ]
 
 
-def _half_interval(series: Sequence[Series], metric: str, line: Trend) -> FloatArray:
-    """Half the width of the 95 % interval of each mean of a line."""
+def _interval(series: Sequence[Series], metric: str, line: Trend) -> tuple[FloatArray, FloatArray]:
+    """The 95 % interval of each mean of a line."""
     time, sumsq = times(series), joined(series, f"{metric}_sumsq")
     rows = np.searchsorted(line.time, time - time % line.width)
     known = (rows < len(line)) & ~np.isnan(sumsq)
     known[known] = line.time[rows[known]] == (time - time % line.width)[known]
     squares = np.bincount(rows[known], sumsq[known], minlength=len(line))
-    n = line.count
-    with np.errstate(invalid="ignore", divide="ignore"):
-        deviation = np.sqrt(np.maximum(squares - n * line.mean**2, 0.0) / (n - 1))
-        points = np.array([student_t(int(one) - 1) if one > 1 else np.nan for one in n], dtype=np.float64)
-        return np.asarray(points * deviation / np.sqrt(n), dtype=np.float64)
+    n, total = line.count, line.count * line.mean
+    found = [_estimated(metric)(*one) for one in zip(n.tolist(), total.tolist(), squares.tolist(), strict=True)]
+    return np.array([one.low for one in found]), np.array([one.high for one in found])
 
 
-def _group(subject: str, difficulty: str, series: Sequence[Series]) -> Group:
+def _estimated(metric: str) -> Callable[[float, float, float], Estimate]:
+    return share if metric == "accuracy" else estimate
+
+
+def _group(subject: str, difficulty: str, series: Sequence[Series], learners: float) -> Group:
     sums = {
         metric: [float(np.nansum(joined(series, f"{metric}_{stat}"))) for stat in ("count", "sum", "sumsq")]
         for metric in METRICS
     }
-    estimates = [estimate(*sums[metric]) for metric in METRICS]
-    learners = Distinct.union(set_ for one in series for _, set_ in _sets(one)).estimate()
+    estimates = [_estimated(metric)(*sums[metric]) for metric in METRICS]
     return Group(subject, difficulty, max(one.n for one in estimates), learners, *estimates)
+
+
+def _allowed(sets: Mapping[tuple[str, str], Distinct], minimum: int) -> set[tuple[str, str]]:
+    """The groups that may be shown beside the whole; cells of a table also beside their row and their column."""
+    allowed, before = set(sets), -1
+    while len(allowed) != before:
+        before = len(allowed)
+        for line in _lines(sets):
+            hidden = [number for number, key in enumerate(line) if key not in allowed]
+            shown = may_be_shown([sets[key] for key in line], minimum, hidden)
+            allowed -= {key for key, show in zip(line, shown, strict=True) if not show}
+    return allowed
+
+
+def _lines(sets: Mapping[tuple[str, str], Distinct]) -> list[list[tuple[str, str]]]:
+    """The rows and the columns of a table by subject and difficulty; of groups by one of them, all."""
+    lines: dict[tuple[int, str], list[tuple[str, str]]] = {}
+    for key in sets:
+        for place in (0, 1):
+            if key[1 - place]:
+                lines.setdefault((place, key[place]), []).append(key)
+    return list(lines.values()) or [list(sets)]
+
+
+def _learners(series: Sequence[Series]) -> Distinct:
+    return Distinct.union(members for one in series for _, members in _sets(one))
 
 
 def _sets(series: Series) -> list[tuple[int, Distinct]]:
@@ -236,30 +227,12 @@ def _sets(series: Series) -> list[tuple[int, Distinct]]:
     return [(int(time), Distinct.decode(text)) for time, text in zip(series.time, members, strict=True) if text]
 
 
-def _learners_by_row(series: Sequence[Series], width: int, rows: Int64Array) -> FloatArray:
+def _learners_by_row(series: Sequence[Series], width: int, rows: Int64Array) -> list[Distinct]:
     sets: dict[int, list[Distinct]] = {}
     for one in series:
         for time, members in _sets(one):
             sets.setdefault(time - time % width, []).append(members)
-    return np.array([Distinct.union(sets.get(int(row), [])).estimate() for row in rows], dtype=np.float64)
-
-
-def _histogram(codes: Int64Array, counts: Int64Array, bins: int) -> tuple[FloatArray, FloatArray]:
-    """Sketch cells as even bins: each cell's count is spread evenly over the range of the cell."""
-    middle = values_of(codes)
-    low, high = middle * 0.9901, middle * 1.0099
-    edges = np.linspace(_nice_floor(float(low[0]), float(high[-1]), bins), float(high[-1]), bins + 1)
-    share = np.zeros(bins)
-    width = np.maximum(high - low, 1e-12)
-    for number in range(bins):
-        overlap = np.minimum(high, edges[number + 1]) - np.maximum(low, edges[number])
-        share[number] = float((np.clip(overlap, 0, None) / width * counts).sum())
-    return edges, share / share.sum()
-
-
-def _nice_floor(low: float, high: float, bins: int) -> float:
-    """0 where the values reach near it, so that the axis starts there; else the lowest value."""
-    return 0.0 if low <= 3 * (high - low) / bins else low
+    return [Distinct.union(sets.get(int(row), [])) for row in rows]
 
 
 def _occurrences(window: Window) -> FloatArray:

@@ -102,6 +102,8 @@ def _interactions(records: Records) -> Iterator[Points]:
     time = times_of(rows)
     columns = {name: _numbers(rows, name) for name in INTERACTIONS}
     learners = [str(row.get("learner") or row.get("user_id")) for row in rows]
+    labels = {name: _texts(rows, name, "").tolist() for name in ("subject", "difficulty", "action")}
+    yield Points("interactions", time, labels, {**columns, "learner": np.array(learners, dtype=np.object_)})
     for by, wanted in _GROUPINGS.items():
         tags = {"shard": _constant("0", len(rows)), "by": _constant(by, len(rows))}
         tags |= {name: _texts(rows, name, "") for name in wanted}
