@@ -10,11 +10,16 @@ import plotly.graph_objects as go
 
 from smartlearn.core.batch import FloatArray
 from smartlearn.dashboard import queries, theme
-from smartlearn.dashboard.figures import heat, learners, style
+from smartlearn.dashboard.figures import heat, learners, progress, style
 from smartlearn.dashboard.format import NOTHING, number, signed, split_unit, with_unit
 from smartlearn.dashboard.panels import Chart, Choice, Column, Context, Page, Stat, Table
 from smartlearn.dashboard.view import View
 
+SPREAD: Final = Choice(
+    "times",
+    "Response times by",
+    {"subject": "By subject", "difficulty": "By difficulty", "all": "All together"},
+)
 METRIC: Final = Choice(
     "over",
     "What over time",
@@ -25,15 +30,15 @@ METRIC: Final = Choice(
 def stats(context: Context, view: View) -> list[Stat]:
     """Interactions, learners, accuracy, response time and engagement against the period before."""
     minimum = context.settings.privacy.minimum_group
-    now = queries.groups(context.history, view.window, "all", minimum)
-    before = queries.groups(context.history, view.window.previous(), "all", minimum)
+    now = queries.groups(context.history, _window(view), "all", minimum)
+    before = queries.groups(context.history, _window(view).previous(), "all", minimum)
     labels = ("Interactions", "Learners", "Accuracy", "Response time", "Engagement")
     if not now.shown:
         note = f"fewer than {minimum} learners" if now.hidden else ""
         return [Stat(label, NOTHING, note=note) for label in labels]
     group, past = now.shown[0], before.shown[0] if before.shown else None
     lines = {
-        name: queries.over_time(context.history, view.window, minimum, name).line
+        name: queries.over_time(context.history, _window(view), minimum, name).line
         for name in queries.INTERACTION_METRICS
     }
     return [
@@ -48,8 +53,8 @@ def stats(context: Context, view: View) -> list[Stat]:
 def over_time(context: Context, view: View) -> go.Figure:
     """A mean of all learners over time with its 95 % interval."""
     minimum = context.settings.privacy.minimum_group
-    found = queries.over_time(context.history, view.window, minimum, METRIC.of(view))
-    return learners.over_time(found, context.settings, view.window)
+    found = queries.over_time(context.history, _window(view), minimum, METRIC.of(view))
+    return learners.over_time(found, context.settings, _window(view))
 
 
 def by_subject(context: Context, view: View) -> go.Figure:
@@ -69,9 +74,43 @@ def by_both(context: Context, view: View) -> go.Figure:
 
 
 def response_times(context: Context, view: View) -> go.Figure:
-    """How response times are spread."""
-    found = queries.distribution(context.history, view.window, context.settings.privacy.minimum_group)
-    return learners.spread(found, "response_time", context.settings)
+    """How response times are spread: a box a subject or difficulty, or one histogram."""
+    minimum = context.settings.privacy.minimum_group
+    by: queries.By = "difficulty" if SPREAD.of(view) == "difficulty" else "subject"
+    if SPREAD.of(view) != "all":
+        return progress.boxes(queries.boxes(context.history, _window(view), by, minimum), context.settings)
+    spread = queries.distribution(context.history, _window(view), minimum)
+    return learners.spread(spread, "response_time", context.settings)
+
+
+def attempts(context: Context, view: View) -> go.Figure:
+    """Accuracy at the first, second, … attempt at a subject."""
+    answers = queries.read_answers(context.history, _window(view))
+    found = queries.learning(answers, context.settings.privacy.minimum_group)
+    return progress.attempts(found, context.settings, remark=progress.read_note(answers))
+
+
+def funnel(context: Context, view: View) -> go.Figure:
+    """How many learners do each action, and all up to it."""
+    answers = queries.read_answers(context.history, _window(view))
+    found = queries.funnel(answers, context.settings.privacy.minimum_group)
+    return progress.funnel(found, context.settings, remark=progress.read_note(answers))
+
+
+def at_risk(context: Context, view: View) -> go.Figure:
+    """How many learners may need help, by rule."""
+    answers = queries.read_answers(context.history, _window(view))
+    if not len(answers):
+        return style.nothing("interactions")
+    settings = context.settings
+    found = queries.at_risk(answers, settings.privacy.minimum_group, settings.dashboard.risk_accuracy)
+    return progress.risk(found, settings, remark=progress.read_note(answers))
+
+
+def retention(context: Context, view: View) -> go.Figure:
+    """Which share of the learners of a week comes back in the weeks after, up to the end of the range."""
+    minimum = context.settings.privacy.minimum_group
+    return progress.retention(queries.retention(context.history, _window(view).stop, minimum), minimum)
 
 
 def most_accessed(context: Context, view: View) -> go.Figure:
@@ -82,7 +121,7 @@ def most_accessed(context: Context, view: View) -> go.Figure:
 def activity(context: Context, view: View) -> go.Figure:
     """Interactions an hour, by weekday and hour."""
     minimum = context.settings.privacy.minimum_group
-    return heat.activity_heatmap(queries.activity(context.history, view.window, minimum), minimum)
+    return heat.activity_heatmap(queries.activity(context.history, _window(view), minimum), minimum)
 
 
 def subject_rows(context: Context, view: View) -> list[dict[str, Any]]:
@@ -103,7 +142,12 @@ def subject_rows(context: Context, view: View) -> list[dict[str, Any]]:
 
 
 def _groups(context: Context, view: View, by: queries.By) -> queries.Groups:
-    return queries.groups(context.history, view.window, by, context.settings.privacy.minimum_group)
+    return queries.groups(context.history, _window(view), by, context.settings.privacy.minimum_group)
+
+
+def _window(view: View) -> queries.Window:
+    """The range in whole steps, so that no two views differ by single answers."""
+    return queries.whole(view.window)
 
 
 def _count(label: str, now: int, before: int | None, spark: FloatArray | None = None) -> Stat:
@@ -154,12 +198,44 @@ PAGE: Final = Page(
     stats=stats,
     panels=(
         Chart("users-over-time", "Over time", over_time, unit="mean with 95 % interval", span=8, choice=METRIC),
-        Chart("users-difficulty", "Accuracy by difficulty", by_difficulty, unit="%, 95 % interval", span=4),
-        Chart("users-subject", "Accuracy by subject", by_subject, unit="%, 95 % interval"),
+        Chart(
+            "users-risk",
+            "Learners at risk",
+            at_risk,
+            unit="how many, never who",
+            span=4,
+            help="Counted where a learner has at least five answers in the range, or went quiet. Counts below the "
+            "smallest group are not shown.",
+        ),
+        Chart(
+            "users-attempts",
+            "Learning curve",
+            attempts,
+            unit="accuracy by attempt, 95 % interval",
+            help="The n-th answer of each learner at a subject, counted from the start of the range. Later attempts "
+            "are of those who went on.",
+        ),
         Chart("users-both", "Accuracy by subject and difficulty", by_both, unit="%"),
-        Chart("users-response-time", "Response time", response_times, unit="ms, share of answers", span=4),
+        Chart("users-subject", "Accuracy by subject", by_subject, unit="%, 95 % interval"),
+        Chart("users-response-time", "Response time", response_times, unit="ms: 5, 25, 50, 75, 95 %", choice=SPREAD),
+        Chart("users-difficulty", "Accuracy by difficulty", by_difficulty, unit="%, 95 % interval", span=4),
+        Chart(
+            "users-funnel",
+            "What learners do",
+            funnel,
+            unit="% of learners",
+            span=4,
+            help="Actions from the most to the least common. The full bar counts those who did all above it too.",
+        ),
         Chart("users-most", "Most accessed subjects", most_accessed, unit="interactions", span=4),
-        Chart("users-activity", "Activity", activity, unit="interactions an hour, UTC", span=4),
+        Chart(
+            "users-retention",
+            "Who comes back",
+            retention,
+            unit="% of learners by week first seen",
+            help="Weeks from Monday, UTC; twelve up to the end of the range, whatever its start.",
+        ),
+        Chart("users-activity", "Activity", activity, unit="interactions an hour, UTC"),
         Table(
             "users-subjects",
             "Subjects",
