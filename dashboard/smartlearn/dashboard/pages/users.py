@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from smartlearn.core.batch import FloatArray
 from smartlearn.dashboard import queries, theme
-from smartlearn.dashboard.figures import heat, learners, progress, style
+from smartlearn.dashboard.figures import attainment, heat, learners, style
 from smartlearn.dashboard.format import NOTHING, number, signed, split_unit, with_unit
 from smartlearn.dashboard.panels import Chart, Choice, Column, Context, Page, Stat, Table
 from smartlearn.dashboard.view import View
@@ -78,7 +78,7 @@ def response_times(context: Context, view: View) -> go.Figure:
     minimum = context.settings.privacy.minimum_group
     by: queries.By = "difficulty" if SPREAD.of(view) == "difficulty" else "subject"
     if SPREAD.of(view) != "all":
-        return progress.boxes(queries.boxes(context.history, _window(view), by, minimum), context.settings)
+        return attainment.boxes(queries.boxes(context.history, _window(view), by, minimum), context.settings)
     spread = queries.distribution(context.history, _window(view), minimum)
     return learners.spread(spread, "response_time", context.settings)
 
@@ -87,14 +87,14 @@ def attempts(context: Context, view: View) -> go.Figure:
     """Accuracy at the first, second, … attempt at a subject."""
     answers = queries.read_answers(context.history, _window(view))
     found = queries.learning(answers, context.settings.privacy.minimum_group)
-    return progress.attempts(found, context.settings, remark=progress.read_note(answers))
+    return attainment.attempts(found, context.settings, remark=attainment.read_note(answers))
 
 
 def funnel(context: Context, view: View) -> go.Figure:
     """How many learners do each action, and all up to it."""
     answers = queries.read_answers(context.history, _window(view))
     found = queries.funnel(answers, context.settings.privacy.minimum_group)
-    return progress.funnel(found, context.settings, remark=progress.read_note(answers))
+    return attainment.funnel(found, context.settings, remark=attainment.read_note(answers))
 
 
 def at_risk(context: Context, view: View) -> go.Figure:
@@ -104,13 +104,13 @@ def at_risk(context: Context, view: View) -> go.Figure:
         return style.nothing("interactions")
     settings = context.settings
     found = queries.at_risk(answers, settings.privacy.minimum_group, settings.dashboard.risk_accuracy)
-    return progress.risk(found, settings, remark=progress.read_note(answers))
+    return attainment.risk(found, settings, remark=attainment.read_note(answers))
 
 
 def retention(context: Context, view: View) -> go.Figure:
     """Which share of the learners of a week comes back in the weeks after, up to the end of the range."""
     minimum = context.settings.privacy.minimum_group
-    return progress.retention(queries.retention(context.history, _window(view).stop, minimum), minimum)
+    return attainment.retention(queries.retention(context.history, _window(view).stop, minimum), minimum)
 
 
 def most_accessed(context: Context, view: View) -> go.Figure:
