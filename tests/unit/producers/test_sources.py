@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ from smartlearn.core.schemas import metric_fault
 from smartlearn.producers.sources.gpu import GpuSample, GpuSource
 from smartlearn.producers.sources.host import HostSource
 from smartlearn.producers.sources.machine import Machine
+from smartlearn.producers.sources.process import ProcessSource
 
 GB = 1024**3
 
@@ -137,11 +139,63 @@ def test_the_host_tells_what_it_can_under_allowed_names() -> None:
     assert len(sample.metrics) <= 200
 
 
+def moving(monkeypatch: pytest.MonkeyPatch, moved: list[int]) -> None:
+    """A disk and a network that have moved so many bytes."""
+    lost = {"errin": 0, "errout": 0, "dropin": 0, "dropout": 0}
+    monkeypatch.setattr(
+        psutil,
+        "disk_io_counters",
+        lambda: SimpleNamespace(read_bytes=5_000_000 + moved[0], write_bytes=7, read_count=moved[0], write_count=0),
+    )
+    monkeypatch.setattr(
+        psutil, "net_io_counters", lambda: SimpleNamespace(bytes_recv=moved[0] * 2, bytes_sent=0, **lost)
+    )
+
+
+def test_a_counter_that_begins_anew_has_no_rate_until_it_moves_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, moved = [10.0], [4_000_000]
+    moving(monkeypatch, moved)
+    source = HostSource(clock=lambda: now[0])
+    now[0], moved[0] = 12.0, 1_000_000
+    metrics = source.sample().metrics
+    assert "disk_read_mb_s" not in metrics
+    assert metrics["disk_write_mb_s"] == 0.0
+    now[0], moved[0] = 14.0, 2_000_000
+    assert source.sample().metrics["disk_read_mb_s"] == pytest.approx(0.5)
+
+
+def test_the_busiest_process_is_told_after_a_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, burnt = [100.0], [3.0]
+
+    class Process:
+        def __init__(self, pid: int) -> None:
+            self.pid = pid
+
+        def oneshot(self) -> Any:
+            return contextlib.nullcontext()
+
+        def memory_info(self) -> Any:
+            if self.pid == 3:
+                raise psutil.NoSuchProcess(3)
+            return SimpleNamespace(rss=self.pid * 5_000_000)
+
+        def cpu_times(self) -> Any:
+            return SimpleNamespace(user=burnt[0] * self.pid, system=1.0)
+
+    monkeypatch.setattr(psutil, "process_iter", lambda: [Process(pid) for pid in (1, 2, 3)])
+    source = ProcessSource(clock=lambda: now[0])
+    first = source.sample()
+    assert first["process_memory_mb"] == 10.0
+    assert "process_cpu" not in first
+    now[0], burnt[0] = 110.0, 4.0
+    assert "process_cpu" not in source.sample()
+    now[0], burnt[0] = 140.0, 9.0
+    assert source.sample()["process_cpu"] == pytest.approx(100 * 2 * (9.0 - 3.0) / 40)
+
+
 def test_rates_are_what_moved_over_the_time_between(monkeypatch: pytest.MonkeyPatch) -> None:
     now, moved = [10.0], [0]
-    disk = lambda: SimpleNamespace(read_bytes=5_000_000 + moved[0], write_bytes=7)  # noqa: E731
-    monkeypatch.setattr(psutil, "disk_io_counters", disk)
-    monkeypatch.setattr(psutil, "net_io_counters", lambda: SimpleNamespace(bytes_recv=moved[0] * 2, bytes_sent=0))
+    moving(monkeypatch, moved)
     source = HostSource(clock=lambda: now[0])
     now[0], moved[0] = 12.0, 3_000_000
     metrics = source.sample().metrics
@@ -166,7 +220,9 @@ def test_what_a_system_does_not_tell_is_absent(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(psutil, "swap_memory", fail)
     monkeypatch.setattr("os.getloadavg", fail)
     names = set(HostSource().sample().metrics)
-    assert {name for name in names if not name.startswith("cpu_core")} == {"processes"}
+    assert {name for name in names if not name.startswith("cpu_core")} <= {
+        "processes", "process_memory_mb", "memory_available_gb", "cpu_user", "cpu_system", "cpu_iowait", "cpu_steal",
+    }  # fmt: skip
 
 
 def test_one_gpu_is_part_of_the_machines_event(monkeypatch: pytest.MonkeyPatch) -> None:

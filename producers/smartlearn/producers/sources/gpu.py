@@ -82,12 +82,13 @@ def _details(nvml: Any, handle: Any) -> dict[str, float]:
         "gpu_utilization": lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu,
         "gpu_temperature": lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU),
         "gpu_power_w": lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000.0,
+        "gpu_processes": lambda: len(nvml.nvmlDeviceGetComputeRunningProcesses(handle)),
     }
     found = {}
     for name, ask in questions.items():
         try:
             found[name] = float(ask())
-        except nvml.NVMLError:
+        except (nvml.NVMLError, AttributeError):  # a driver or a binding that does not tell
             continue
     return found
 

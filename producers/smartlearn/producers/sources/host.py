@@ -10,9 +10,14 @@ from typing import Final
 
 import psutil
 
-_MB: Final = 1_000_000.0
+from smartlearn.producers.sources.counters import Counters
+from smartlearn.producers.sources.process import ProcessSource
+
+_GB: Final = 1e9
 _MOST_CORES: Final = 64
 """Cores that are shown each; of a larger machine the busiest and the idlest are."""
+
+_CPU_STATES: Final = ("user", "system", "iowait", "steal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,32 +42,20 @@ class HostSource:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._at = clock()
+        self._counters = Counters(clock)
+        self._processes = ProcessSource(clock)
         psutil.cpu_percent(percpu=True)
-        self._counters = _counters()
+        psutil.cpu_times_percent()
 
     def sample(self) -> HostSample:
         """Take a sample."""
         cores = psutil.cpu_percent(percpu=True)
         memory = psutil.virtual_memory()
-        metrics = {"processes": float(len(psutil.pids()))}
-        metrics |= _cores(cores) | _load() | _swap() | _disk() | self._rates()
+        metrics = {"memory_available_gb": memory.available / _GB}
+        metrics |= _cores(cores) | _states() | _load() | _swap() | _disk()
+        metrics |= self._counters.rates() | self._processes.sample()
         usage = sum(cores) / len(cores) if cores else psutil.cpu_percent()
         return HostSample(min(max(usage, 0.0), 100.0), memory.percent, metrics)
-
-    def _rates(self) -> dict[str, float]:
-        """MB/s of disk and network."""
-        at, counters = self._clock(), _counters()
-        seconds, before = at - self._at, self._counters
-        self._at, self._counters = at, counters
-        if seconds <= 0:
-            return {}
-        return {
-            f"{name}_mb_s": max(value - before[name], 0.0) / _MB / seconds
-            for name, value in counters.items()
-            if name in before
-        }
 
 
 def _cores(cores: list[float]) -> dict[str, float]:
@@ -70,7 +63,13 @@ def _cores(cores: list[float]) -> dict[str, float]:
         return {}
     if len(cores) > _MOST_CORES:
         return {"cpu_core_highest": max(cores), "cpu_core_lowest": min(cores)}
-    return {f"cpu_core_{number}": value for number, value in enumerate(cores)}
+    return {f"cpu_core_{number:02}": value for number, value in enumerate(cores)}
+
+
+def _states() -> dict[str, float]:
+    """What the CPU's time went to, % of all cores; a system tells some of them."""
+    times = psutil.cpu_times_percent()
+    return {f"cpu_{name}": float(getattr(times, name)) for name in _CPU_STATES if hasattr(times, name)}
 
 
 def _load() -> dict[str, float]:
@@ -92,24 +91,7 @@ def _swap() -> dict[str, float]:
 
 def _disk() -> dict[str, float]:
     try:
-        return {"disk_usage": psutil.disk_usage(os.path.abspath(os.sep)).percent}  # noqa: PTH100
+        disk = psutil.disk_usage(os.path.abspath(os.sep))  # noqa: PTH100
     except OSError:
         return {}
-
-
-def _counters() -> dict[str, float]:
-    """Bytes since the start of the machine."""
-    found: dict[str, float] = {}
-    try:
-        disk = psutil.disk_io_counters()
-    except (OSError, RuntimeError):
-        disk = None
-    if disk is not None:
-        found |= {"disk_read": float(disk.read_bytes), "disk_write": float(disk.write_bytes)}
-    try:
-        network = psutil.net_io_counters()
-    except OSError:
-        return found
-    if network is not None:
-        found |= {"network_in": float(network.bytes_recv), "network_out": float(network.bytes_sent)}
-    return found
+    return {"disk_usage": disk.percent, "disk_free_gb": disk.free / _GB}
