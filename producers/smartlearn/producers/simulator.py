@@ -21,10 +21,10 @@ from smartlearn.core.settings import Settings
 from smartlearn.core.stack import with_stack
 from smartlearn.producers.bulk import Offsets, Progress, send_all
 from smartlearn.producers.client import EventProducer
-from smartlearn.producers.demo.learners import ACTIONS, DIFFICULTIES, LEARNERS, SUBJECTS, answers_between
+from smartlearn.producers.demo.learners import ACTIONS, DIFFICULTIES, LEARNERS, SUBJECTS, WEEK_US, answers_between
 from smartlearn.producers.demo.nodes import DAY_S, NODES, TRAINING_NODE, Node
 from smartlearn.producers.demo.noise import Noise
-from smartlearn.producers.demo.runs import SLOT_US, STEP_US, STEPS, Run, runs_between
+from smartlearn.producers.demo.runs import SLOT_US, STEP_US, STEPS, Run, run_of, runs_between
 from smartlearn.producers.learners import learner_pseudonyms
 from smartlearn.producers.ledger import Ledger
 from smartlearn.producers.placing import places
@@ -36,6 +36,10 @@ HISTORY_GRID_S: Final = 300
 
 LIVE_GRID_S: Final = 5
 """A sample every five seconds; divides the history's grid, so that both agree where they meet."""
+
+WEEKS_BEFORE: Final = 5
+ONE_IN: Final = 12
+"""Of the five weeks before the last day, one interaction in twelve is sent."""
 
 _DAY_US: Final = DAY_S * 1_000_000
 _LARGEST_BATCH: Final = 2_000
@@ -70,12 +74,16 @@ class Demo:
     pseudonyms: Pseudonymizer
 
     def history(self, now_us: int) -> list[Batch]:
-        """The 24 hours up to now: samples on the five-minute grid, the trainings that began in them, interactions."""
+        """The 24 hours up to now: samples on the five-minute grid, the trainings that began in them, interactions.
+
+        Of the weeks before there are some interactions, so that it can be seen who comes back.
+        """
         start_us = now_us - _DAY_US
         runs = [run for run in runs_between(start_us, now_us) if run.start_us > start_us]
         return [
             *self._samples(start_us, now_us, HISTORY_GRID_S),
             *(batch for run in runs for batch in self._training(run, run.start_us - 1, now_us)),
+            *self._interactions(start_us - WEEKS_BEFORE * WEEK_US, start_us, one_in=ONE_IN),
             *self._interactions(start_us, now_us),
             *self._notes(start_us, now_us),
         ]
@@ -98,10 +106,16 @@ class Demo:
                 yield from self._sampled(node, timestamp)
 
     def _sampled(self, node: Node, timestamp: Int64Array) -> Iterator[Batch]:
-        numbers = node.sample(Noise(self.seed, node.name), timestamp / 1e6)
+        noise = Noise(self.seed, node.name)
+        numbers = node.sample(noise, timestamp / 1e6)
         texts: dict[str, TextColumn] = {"node": node.name}
-        if node.model_version is not None:
-            texts["model_version"] = node.model_version
+        if node.gpu is not None:
+            texts["gpu"] = node.gpu
+        if (versions := node.versions(noise, timestamp / 1e6)) is not None:
+            texts["model_version"] = versions
+        if node.name == TRAINING_NODE:
+            slots, place = np.unique(timestamp // SLOT_US, return_inverse=True)
+            texts["run"] = _texts([run_of(int(slot)).name for slot in slots])[place]
         yield from _placed(Kind.PERFORMANCE, node.name, timestamp, numbers, texts)
 
     def _training(self, run: Run, start_us: int, stop_us: int) -> Iterator[Batch]:
@@ -126,8 +140,8 @@ class Demo:
             timestamp, numbers = run.steps(self.seed, first, stop)
             yield from _placed(Kind.TRAINING, run.name, timestamp, numbers, labels)
 
-    def _interactions(self, start_us: int, stop_us: int) -> Iterator[Batch]:
-        answers = answers_between(self.seed, start_us, stop_us)
+    def _interactions(self, start_us: int, stop_us: int, *, one_in: int = 1) -> Iterator[Batch]:
+        answers = answers_between(self.seed, start_us, stop_us, one_in=one_in)
         if not len(answers.timestamp):
             return
         names = np.array([self.pseudonyms.of(f"demo-learner-{n}") for n in range(LEARNERS)], dtype=np.object_)

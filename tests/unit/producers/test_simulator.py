@@ -11,6 +11,7 @@ from smartlearn.core.codec import decode, encode_batch
 from smartlearn.core.identity import stored_time
 from smartlearn.core.pseudonyms import Pseudonymizer
 from smartlearn.core.settings import DEFAULT_RULES
+from smartlearn.producers.demo.learners import LEARNERS
 from smartlearn.producers.demo.runs import SLOT_US, STEPS, run_of
 from smartlearn.producers.simulator import Demo
 
@@ -171,5 +172,34 @@ def test_another_seed_is_another_demo() -> None:
 
 
 def test_learners_are_pseudonyms_of_the_installation() -> None:
-    (batch,) = of(Kind.INTERACTION)["demo"]
-    assert set(batch.texts["learner"]) <= {Pseudonymizer(b"k" * 32).of(f"demo-learner-{n}") for n in range(60)}
+    learners = {name for batch in of(Kind.INTERACTION)["demo"] for name in batch.texts["learner"]}
+    assert learners <= {Pseudonymizer(b"k" * 32).of(f"demo-learner-{n}") for n in range(LEARNERS)}
+
+
+def test_new_learners_come_each_week_and_enough_of_them_come_back() -> None:
+    seen: dict[int, set[str]] = defaultdict(set)
+    for batch in of(Kind.INTERACTION)["demo"]:
+        for time, learner in zip(batch.timestamp.tolist(), batch.texts["learner"], strict=True):
+            seen[(time - 4 * 24 * HOUR) // (7 * 24 * HOUR)].add(learner)
+    weeks = [seen[week] for week in sorted(seen)]
+    assert len(weeks) >= 5
+    for number, week in enumerate(weeks[1:-1], 1):
+        new = week - set().union(*weeks[:number])
+        assert len(new) >= 5
+        assert len(new & weeks[number + 1]) >= 5
+
+
+def test_a_version_is_tried_on_a_quarter_of_the_answers_of_its_node() -> None:
+    (batch,) = of(Kind.PERFORMANCE)["demo-tutor-2"]
+    tried = np.array([name == "tutor-3.1-large" for name in batch.texts["model_version"]])
+    assert 0.15 < tried.mean() < 0.35
+    answers, accuracy = batch.numbers["response_time"], batch.numbers["model_accuracy"]
+    assert answers[tried].mean() < answers[~tried].mean()
+    assert accuracy[tried].mean() < accuracy[~tried].mean()
+
+
+def test_the_training_machine_says_which_run_it_works_for() -> None:
+    (batch,) = of(Kind.PERFORMANCE)["demo-train-1"]
+    assert [str(name) for name in batch.texts["run"]] == [
+        run_of(int(time) // SLOT_US).name for time in batch.timestamp.tolist()
+    ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smartlearn.core.batch import FloatArray, Int64Array
 from smartlearn.producers.demo.noise import Noise
@@ -14,6 +15,9 @@ from smartlearn.producers.demo.noise import Noise
 DAY_S: Final = 86_400
 HOUR_S: Final = 3_600
 TRAINING_NODE: Final = "demo-train-1"
+
+# How much of the GPU each of a day's four trainings keeps busy: one waits for its data.
+_GPU_USE: Final = np.array([1.0, 0.36, 0.97, 0.9])
 
 Columns = dict[str, FloatArray]
 
@@ -26,11 +30,22 @@ class Node:
         name: the node's name.
         model_version: the model that it answers with, if it serves one.
         sample: its metrics at some times (s since the epoch), by the noise of the seed.
+        trial: a newer version that answers a quarter of the time, if one is tried.
+        gpu: its GPU, if it has one.
     """
 
     name: str
     model_version: str | None
     sample: Callable[[Noise, FloatArray], Columns]
+    trial: str | None = None
+    gpu: str | None = None
+
+    def versions(self, noise: Noise, time_s: FloatArray) -> NDArray[np.object_] | None:
+        """The model that each sample is of; None where it serves none."""
+        if self.model_version is None:
+            return None
+        tried = _tried(noise, time_s) & (self.trial is not None)
+        return np.where(tried, self.trial or "", self.model_version).astype(np.object_)
 
 
 def business(time_s: FloatArray) -> FloatArray:
@@ -75,6 +90,7 @@ def _serving(noise: Noise, time_s: FloatArray, *, slow: float, cores: float) -> 
         "memory_usage": memory,
         "gpu_memory_used": np.clip(used, 0.5, 23.8),
         "gpu_memory_total": np.full(len(time_s), 24.0),
+        "gpu_utilization": _percent(22.0 + 48.0 * load + 4.0 * _jitter(noise, time_s, 8)),
         "response_time": answer,
         "model_accuracy": np.clip(accuracy, 0.0, 1.0),
         "user_engagement": np.clip(engagement, 1.0, 10.0),
@@ -83,21 +99,31 @@ def _serving(noise: Noise, time_s: FloatArray, *, slow: float, cores: float) -> 
     }
 
 
+def _tried(noise: Noise, time_s: FloatArray) -> NDArray[np.bool_]:
+    return noise.uniform(time_s.astype(np.int64) * 16 + 7) < 0.25
+
+
 def _quick(noise: Noise, time_s: FloatArray) -> Columns:
     return _serving(noise, time_s, slow=0.8, cores=0.85)
 
 
 def _slow(noise: Noise, time_s: FloatArray) -> Columns:
-    """The large model: fine at night, more than its users wait for at noon."""
-    return _serving(noise, time_s, slow=3.1, cores=1.05)
+    """The large model: fine at night, more than its users wait for at noon; its trial is faster and errs more."""
+    columns = _serving(noise, time_s, slow=3.1, cores=1.05)
+    tried = _tried(noise, time_s)
+    columns["response_time"] = columns["response_time"] * np.where(tried, 0.7, 1.0)
+    columns["model_accuracy"] = np.clip(columns["model_accuracy"] + np.where(tried, -0.04, 0.03), 0.0, 1.0)
+    columns["model_errors"] = np.clip(columns["model_errors"] * np.where(tried, 2.6, 1.0), 0.0, 1.0)
+    return columns
 
 
 def _training(noise: Noise, time_s: FloatArray) -> Columns:
-    """The training machine: a GPU that is nearly full, and hotter than it should be."""
+    """The training machine: a GPU that is nearly full, and hotter than it should be; one training starves it."""
     into = time_s % (6 * HOUR_S)
     ramp = np.clip(into / 400.0, 0.12, 1.0)
     used = ramp * (58.0 + 9.0 * noise.smooth(time_s, 5400.0)) + 0.5 * _jitter(noise, time_s, 0)
-    busy = ramp * (90.0 + 5.0 * noise.smooth(time_s, 900.0))
+    slot = (time_s // (6 * HOUR_S)).astype(np.int64) % len(_GPU_USE)
+    busy = ramp * _GPU_USE[slot] * (90.0 + 5.0 * noise.smooth(time_s, 900.0))
     return {
         "cpu_usage": _percent(
             28.0 + 16.0 * ramp + 6.0 * noise.smooth(time_s, 1800.0) + 2.0 * _jitter(noise, time_s, 1)
@@ -133,9 +159,9 @@ def _campus(noise: Noise, time_s: FloatArray) -> Columns:
 
 
 NODES: Final = (
-    Node("demo-tutor-1", "tutor-2.4", _quick),
-    Node("demo-tutor-2", "tutor-3.0-large", _slow),
-    Node(TRAINING_NODE, None, _training),
+    Node("demo-tutor-1", "tutor-2.4", _quick, gpu="0"),
+    Node("demo-tutor-2", "tutor-3.0-large", _slow, trial="tutor-3.1-large", gpu="0"),
+    Node(TRAINING_NODE, None, _training, gpu="0"),
     Node("demo-batch-1", None, _batch),
     Node("demo-campus-1", None, _campus),
 )
