@@ -18,7 +18,7 @@ from smartlearn.dashboard.queries.attempts import (
 )
 from smartlearn.dashboard.queries.clocks import Clock, clock
 from smartlearn.dashboard.queries.cohorts import Retention, retention
-from smartlearn.dashboard.queries.curves import Best, Curve, best, curves, difference, gap
+from smartlearn.dashboard.queries.curves import Best, Curve, best, curves, difference, gap, speed
 from smartlearn.dashboard.queries.diagnosis import Finding, findings
 from smartlearn.dashboard.queries.estimates import Estimate
 from smartlearn.dashboard.queries.groups import may_be_shown, whole
@@ -60,6 +60,7 @@ from smartlearn.dashboard.queries.performance import (
 from smartlearn.dashboard.queries.rollups import Trend
 from smartlearn.dashboard.queries.smoothing import Smoothing
 from smartlearn.dashboard.queries.spreads import Box, Boxes, Histogram, boxes, distribution
+from smartlearn.dashboard.queries.summaries import Summary, summaries
 from smartlearn.dashboard.queries.training import Heard, Run, RunState, heard, run, run_names, runs, states
 from smartlearn.dashboard.queries.window import (
     DAY,
@@ -116,6 +117,7 @@ __all__ = [
     "Smoothing",
     "Spread",
     "Status",
+    "Summary",
     "Transition",
     "Trend",
     "Version",
@@ -159,10 +161,12 @@ __all__ = [
     "run_names",
     "runs",
     "scores",
+    "speed",
     "spread",
     "standing",
     "states",
     "subjects",
+    "summaries",
     "tier_for",
     "trends",
     "versions",

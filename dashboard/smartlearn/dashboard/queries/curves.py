@@ -14,7 +14,7 @@ from smartlearn.dashboard.queries.clocks import Clock
 from smartlearn.dashboard.queries.columns import joined, joined_texts, times
 from smartlearn.dashboard.queries.history import History
 from smartlearn.dashboard.queries.smoothing import Smoothing
-from smartlearn.dashboard.queries.window import MAX_POINTS, thin
+from smartlearn.dashboard.queries.window import MAX_POINTS, SECOND, thin
 
 LEVELS: Final = (64, 1024, 16384)
 _RAW_STEPS: Final = 4 * MAX_POINTS
@@ -154,6 +154,15 @@ def difference(curve: Curve, other: Curve) -> Curve:
     if not len(curve.smooth) and not len(other.smooth):
         smooth = _nothing()
     return replace(cut, value=value, low=value, high=value, smooth=smooth, nonfinite=_nothing())
+
+
+def speed(clock: Clock, name: str) -> Curve:
+    """Steps per second between the moments of a run's clock, at the middle of each two."""
+    seconds = np.diff(clock.time) / SECOND
+    rows = np.flatnonzero(seconds > 0)
+    step = (clock.step[1:] + clock.step[:-1])[rows] / 2
+    value = np.diff(clock.step)[rows] / seconds[rows]
+    return Curve(name, "steps_per_second", step, value, value, value, time=clock.at(step), epoch=clock.epoch_of(step))
 
 
 def _highest_step(store: History, name: str) -> float:
