@@ -11,7 +11,7 @@ from smartlearn.core.batch import FloatArray
 from smartlearn.core.settings import Settings
 from smartlearn.dashboard import theme
 from smartlearn.dashboard.figures import style
-from smartlearn.dashboard.figures.metrics import metric
+from smartlearn.dashboard.figures.metrics import Metric, metric
 from smartlearn.dashboard.queries import Activity, Groups, Matrix
 
 ROW_HEIGHT: Final = 22
@@ -36,7 +36,7 @@ def resource_heatmap(found: Matrix, settings: Settings, height: int | None = Non
         hoverongaps=False,
         xgap=0 if len(found.time) > 60 else 1,
         ygap=1,
-        **_scale(0, 100 if what.unit == "%" else None, what.unit),
+        **scale(*_range(what), "ratio" if what.ratio else what.unit),
     )
     style.time_axis(fig, int(found.time[0]), int(found.time[-1] + found.width))
     fig.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
@@ -77,7 +77,7 @@ def subject_difficulty(found: Groups, minimum: int, height: int = style.HEIGHT) 
         xgap=2,
         ygap=2,
         hovertemplate="%{y} · %{x}<br>accuracy %{z:.1%}<br>%{customdata}<extra></extra>",
-        **_scale(*_shown_range(values), "ratio"),
+        **scale(*_shown_range(values), "ratio"),
     )
     fig.update_xaxes(tickangle=0)
     fig.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
@@ -96,12 +96,17 @@ def activity_heatmap(found: Activity, minimum: int, height: int = style.HEIGHT) 
     fig.add_heatmap(
         x=list(range(24)), y=[WEEKDAYS[day] for day in days], z=found.per_hour[days], xgap=1, ygap=1, hoverongaps=False,
         hovertemplate="%{y} %{x}:00 UTC<br>%{z:.3~r} interactions an hour<extra></extra>",
-        **_scale(0, None, ""),
+        **scale(0, None, ""),
     )  # fmt: skip
     fig.update_xaxes(tickvals=list(range(0, 24, 3)), ticktext=[f"{hour:02}" for hour in range(0, 24, 3)])
     fig.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
     fig.update_layout(hovermode="closest")
     return fig
+
+
+def _range(what: Metric) -> tuple[float | None, float | None]:
+    """The colour range of a metric: fixed where its values are bounded."""
+    return (0, 1 if what.ratio else 100) if what.percent else (what.low, what.high)
 
 
 def in_order(difficulties: set[str]) -> list[str]:
@@ -126,7 +131,8 @@ def _shown_range(values: FloatArray) -> tuple[float, float]:
     return float(np.floor(low * 10) / 10), float(np.ceil(high * 10) / 10)
 
 
-def _scale(low: float | None, high: float | None, unit: str) -> dict[str, object]:
+def scale(low: float | None, high: float | None, unit: str) -> dict[str, object]:
+    """The colours of a heatmap from `low` to `high`, and the bar that explains them."""
     bar = {"thickness": 8, "outlinewidth": 0, "tickfont": {"size": 10}, "nticks": 4, "len": 1, "xpad": 4}
     if unit == "ratio":
         bar |= {"tickformat": ".0%"}

@@ -11,15 +11,23 @@ import plotly.graph_objects as go
 from smartlearn.core.settings import Settings
 from smartlearn.dashboard import format as words
 from smartlearn.dashboard import queries, theme
-from smartlearn.dashboard.figures import heat, trends
+from smartlearn.dashboard.figures import costs, heat, trends
 from smartlearn.dashboard.figures.metrics import metric, rule_of
+from smartlearn.dashboard.pages import system_node
 from smartlearn.dashboard.panels import Chart, Choice, Column, Context, Page, Stat, Table
 from smartlearn.dashboard.queries import Change, NodeHealth, Transition
+from smartlearn.dashboard.queries.catalog import metric_names
+from smartlearn.dashboard.queries.history import History
 from smartlearn.dashboard.theme import Status
 from smartlearn.dashboard.view import View
 
 _WATCHED: Final = ("cpu_usage", "memory_usage", "gpu_memory")
-_COST: Final = 0.6
+
+
+def any_metric(history: History) -> dict[str, str]:
+    """Every metric that nodes have, by the name it is called."""
+    return {name: metric(name).title for name in metric_names(history)}
+
 
 HEAT_METRIC: Final = Choice(
     "heat",
@@ -30,6 +38,7 @@ HEAT_METRIC: Final = Choice(
         "gpu_memory": "GPU memory",
         "response_time": "Response time",
     },
+    more=any_metric,
 )
 
 
@@ -130,7 +139,7 @@ def health_rows(context: Context, view: View) -> list[dict[str, Any]]:
                 "node": one.node,
                 "status": one.status,
                 "score": round(one.score, 1),
-                **{f"cost_{name}": round(_COST * (100 - value), 1) for name, value in one.components.items()},
+                **{f"cost_{name}": round(costs.cost(value), 1) for name, value in one.components.items()},
                 **{name: found.value for name, found in values.items()},
                 "age": words.ago(one.age_s),
             }
@@ -163,10 +172,22 @@ PAGE: Final = Page(
     stats=stats,
     places=5,
     panels=(
+        Chart(
+            "system-score", "What costs health", system_node.score, "points of 100", span=5, click="node",
+            help="A metric costs nothing up to three quarters of its warning level, then 15 points at the warning and "
+            "45 at the critical level. Below 80 a node is in warning, below 50 critical.",
+        ),
+        Chart("system-heat", "Nodes over time", heatmap, span=7, choice=HEAT_METRIC, click="node"),
         Chart("system-cpu", "CPU", trend("cpu_usage"), "%, mean by node", span=4),
         Chart("system-memory", "Memory", trend("memory_usage"), "%, mean by node", span=4),
         Chart("system-gpu", "GPU memory", trend("gpu_memory"), "% of total, mean by node", span=4),
-        Chart("system-heat", "Resources by node", heatmap, span=12, choice=HEAT_METRIC, click="node"),
+        *system_node.PANELS[:-1],
+        Chart(
+            "system-full", "Running full", system_node.forecast, "%, with the 95 % band", span=12,
+            choice=system_node.CAPACITY,
+            help="A straight line through at most 30 days, of the node that is full soonest. It looks no further ahead "
+            "than there is history.",
+        ),
         Chart("system-response", "Response time", trend("response_time"), "ms, mean by node", span=4),
         Chart("system-accuracy", "Model accuracy", trend("model_accuracy"), "% right, mean by node", span=4),
         Chart("system-engagement", "Engagement", trend("user_engagement"), "1–10, mean by node", span=4),
@@ -178,6 +199,9 @@ PAGE: Final = Page(
             unit="score 0–100; each newest value with the points that it costs",
             height=240,
             empty="No node has sent a watched metric yet: start an agent, or run smartlearn demo",
+            key="node",
+            only="fleet",
         ),
+        system_node.PANELS[-1],
     ),
-)
+)  # fmt: skip
