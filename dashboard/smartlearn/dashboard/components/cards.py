@@ -40,7 +40,7 @@ _SHOWN_AS: Final[dict[str, dict[str, Any]]] = {
     "status": {"cellRenderer": "SmartlearnStatus"},
     "bar": {"cellRenderer": "SmartlearnBar"},
     "link": {"cellRenderer": "SmartlearnLink"},
-    "spark": {"cellRenderer": "SmartlearnSpark", "sortable": False},
+    "spark": {"cellRenderer": "SmartlearnSpark", "sortable": False, "cellDataType": False},
     "shown": {"cellRenderer": "SmartlearnShown", "pinned": "left", "sortable": False, "resizable": False},
 }
 _NUMERIC: Final = frozenset({"number", "percent", "integer", "duration", "bar"})
@@ -203,7 +203,11 @@ def text_entry(entry: Entry, view: View) -> Component:
 
 def _column(column: Column, *, filters: bool = False) -> dict[str, Any]:
     definition: dict[str, Any] = {"field": column.field, "headerName": column.title, "headerTooltip": column.title}
-    if column.width:
+    if column.width and filters:
+        definition |= {"width": column.width, "minWidth": min(column.width, 70)}
+        if column.kind == "link":
+            definition["pinned"] = "left"
+    elif column.width:
         definition |= {"width": column.width, "minWidth": min(column.width, 70), "flex": column.width}
     else:
         definition |= {"flex": 140, "minWidth": 120}

@@ -21,6 +21,7 @@ _KNOWN: Final = frozenset(
     {"step", "epoch", "at", "training_loss", "validation_loss", "accuracy", "learning_rate"}
 )  # fmt: skip
 _GAP: Final = 0.045
+_TITLE: Final = 22
 
 
 def own_metrics(fields: Iterable[str]) -> list[str]:
@@ -44,10 +45,18 @@ def multiples(
         return style.empty("These runs report no metrics of their own.", height)
     columns = min(_COLUMNS, len(names))
     rows = -(-len(names) // columns)
-    fig = style.figure(height, margin={**style.MARGIN, "t": 26})
+    fig = style.figure(height, margin=dict(style.MARGIN))
     for place, name in enumerate(names):
         row, column = divmod(place, columns)
-        _plot(fig, name, curves[name], colors, axis, (place, _share(column, columns), _share(rows - 1 - row, rows)))
+        _plot(
+            fig,
+            name,
+            curves[name],
+            colors,
+            axis,
+            (place, _share(column, columns), _share(rows - 1 - row, rows)),
+            height,
+        )
     axis.dress(fig)
     fig.update_xaxes(title=None, nticks=4)
     fig.update_yaxes(nticks=4, rangemode="normal")
@@ -70,10 +79,11 @@ def _plot(
     colors: Mapping[str, str],
     axis: Axis,
     where: tuple[int, tuple[float, float], tuple[float, float]],
+    height: int,
 ) -> None:
     place, wide, high = where
     number = "" if not place else str(place + 1)
-    title = 0.16 * (high[1] - high[0])
+    title = _TITLE / height
     layout: dict[str, Any] = {
         f"xaxis{number}": {"domain": list(wide), "anchor": f"y{number}"},
         f"yaxis{number}": {"domain": [high[0], high[1] - title], "anchor": f"x{number}"},

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.colors import sample_colorscale
 
 from smartlearn.core.batch import FloatArray
 from smartlearn.dashboard import theme
@@ -62,7 +61,7 @@ def varying(setups: Sequence[Setup]) -> list[str]:
 
 
 def parallel(setups: Sequence[Setup], result: str, height: int = style.HEIGHT) -> go.Figure:
-    """A line a run over its settings, which ends at its loss; the better, the darker, and drawn last.
+    """A line a run over its settings, which ends at its loss; the better, the stronger, and drawn last.
 
     Args:
         setups: the runs.
@@ -92,12 +91,11 @@ def parallel(setups: Sequence[Setup], result: str, height: int = style.HEIGHT) -
 def _lines(fig: go.Figure, setups: Sequence[Setup], table: FloatArray) -> None:
     rank = np.argsort(np.argsort([-setup.result for setup in setups])) / max(len(setups) - 1, 1)
     shade = np.minimum((rank * _SHADES).astype(int), _SHADES - 1)
-    colors = sample_colorscale("Cividis_r", np.linspace(0.12, 1.0, _SHADES).tolist())
     for one in range(_SHADES):
         members = [place for place in np.flatnonzero(shade == one).tolist() if setups[place].color is None]
         if members:
-            strong = one >= _SHADES - 2
-            _trace(fig, setups, table, members, (colors[one], 1.4 if strong else 1.0, 0.9 if strong else 0.45))
+            share = one / (_SHADES - 1)
+            _trace(fig, setups, table, members, (theme.BLUE, 0.8 + 0.8 * share**4, 0.1 + 0.75 * share**4))
     for place, setup in enumerate(setups):
         if setup.color is not None:
             _trace(fig, setups, table, [place], (setup.color, 2.6, 1.0))
@@ -125,7 +123,7 @@ def _trace(
     fig.add_scatter(
         x=x, y=y, mode="lines+markers", customdata=names, text=words, name="runs", showlegend=False, connectgaps=False,
         hovertemplate="<b>%{customdata}</b><br>loss %{text}<extra></extra>",
-        line={"color": color, "width": width, "shape": "spline", "smoothing": 0.6}, marker={"size": 4},
+        line={"color": color, "width": width, "shape": "spline", "smoothing": 0.6}, marker={"size": 3},
         opacity=opacity,
     )  # fmt: skip
 

@@ -294,6 +294,7 @@ def _axis(fig: go.Figure, what: Metric, curves: Sequence[Curve]) -> tuple[float,
         style.percent_axis(fig, ratio=what.ratio)
         return 0.0, 1.0
     low, high = style.bounds([column for curve in curves for column in _extent(curve)])
+    low = min(low, 0.0) if what.low == 0.0 else low
     room = 0.08 * (high - low or abs(high) or 1.0)
     fig.update_yaxes(range=[low - room, high + room], exponentformat="power" if high < 1e-2 else "SI")
     return low - room, high + room

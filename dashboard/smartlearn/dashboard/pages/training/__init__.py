@@ -67,7 +67,7 @@ PAGE: Final = Page(
             "training-settings",
             "Settings and what came of them",
             settings_chart,
-            unit="a line a run, the best ones darkest",
+            unit="a line a run, the best ones strongest",
             span=12,
             height=340,
             click="run",
