@@ -260,19 +260,19 @@ def test_hidden_groups_are_said_and_not_drawn() -> None:
     users = [
         {
             "timestamp": at(number),
-            "user_id": f"user-{number if subject == 'physics' else number % 3}",
+            "user_id": f"{subject}-{number % learners_of}",
             "subject": subject,
             "difficulty": "beginner",
             "response_time": 100.0,
             "accuracy": 0.5,
             "engagement_score": 5.0,
         }
-        for subject in ("physics", "history")
+        for subject, learners_of in (("physics", 9), ("history", 3), ("art", 3))
         for number in range(9)
     ]
     found = queries.groups(history(users=users), window(60), "subject", 5)
     for figure in (learners.by_group(found, "subject", SETTINGS), learners.most_accessed(found, SETTINGS)):
-        assert "1 group under 5 learners not shown" in words(figure)
+        assert "2 groups under 5 learners not shown" in words(figure)
         assert "history" not in figure.to_json()
 
 

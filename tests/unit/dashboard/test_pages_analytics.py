@@ -39,6 +39,8 @@ def by_label(stats: list[Stat]) -> dict[str, Stat]:
 
 
 WAITING = {
+    "ai-errors": ["No answer says whether it failed.<br>Time models with <b>time_model</b> to see errors here."],
+    "ai-gpu-runs": ["No GPU sample names its training run.<br>The SDK labels samples while a run is open."],
     "training-against": ["Tick two runs or more in the table:<br>each is compared with the first one."],
     "training-settings": [
         (
@@ -133,7 +135,7 @@ def test_advice_names_the_level_the_node_and_the_action() -> None:
     (line,) = ai.advice(context(history(rows), now), View(window(3600), now))
     assert line.status == "critical"
     assert line.title == "CPU above 90 % on a: optimize processes"
-    assert line.text == "10 % of the time, peak 95 %, now 20 %."
+    assert line.text == "10 % of the time, peak 95 % (02 Mar 08:00), now 20 %."
     assert line.when == "55 min ago"
 
 

@@ -156,18 +156,19 @@ def risk(found: Risk | None, settings: Settings, *, remark: str = "", height: in
     if found is None:
         return style.too_few(minimum, height)
     level = settings.dashboard.risk_accuracy
-    rules: tuple[tuple[str, int | None], ...] = (
+    rules: list[tuple[str, int | None]] = [
         (f"<b>any of these</b><br>of {found.learners} with enough answers", found.any),
         (f"low: the last {RECENT} answers<br>below {level:.0%} on average", found.low),
         (f"falling: the last {RECENT} answers<br>{100 * FALL:.0f} points below those before", found.falling),
-        ("quiet: seen in the first half,<br>not in the last quarter", found.quiet),
-    )
+    ]
+    if found.long:
+        rules.append(("quiet: seen in the first half,<br>not in the last quarter", found.quiet))
     fig = style.figure(height)
     color = theme.metric_color("accuracy", settings)
     names = [name for name, _ in rules]
     fig.add_bar(
         x=[count or 0 for _, count in rules], y=names, orientation="h", width=0.5,
-        marker={"color": [color, *[theme.faded(color, 0.55)] * 3], "cornerradius": 3}, hoverinfo="skip",
+        marker={"color": [color, *[theme.faded(color, 0.55)] * (len(rules) - 1)], "cornerradius": 3}, hoverinfo="skip",
     )  # fmt: skip
     for name, count in rules:
         share = f" · {count / found.learners:.0%}" if count and found.learners else ""
@@ -178,8 +179,9 @@ def risk(found: Risk | None, settings: Settings, *, remark: str = "", height: in
     fig.update_layout(hovermode="closest")
     fig.update_xaxes(range=[0, max(found.learners, 1)], showgrid=True, nticks=4)
     fig.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
-    if remark:
-        style.corner(fig, remark)
+    notes = [*([] if found.long else ["who went quiet: from 7 days on"]), *([remark] if remark else [])]
+    if notes:
+        style.corner(fig, "; ".join(notes))
     return fig
 
 

@@ -110,11 +110,18 @@ def quantiles(
 
 
 def named(
-    drawn: Sequence[Trend], settings: Settings, window: Window | None = None, *, height: int = style.HEIGHT
+    drawn: Sequence[Trend],
+    settings: Settings,
+    window: Window | None = None,
+    *,
+    styles: Styles | None = None,
+    height: int = style.HEIGHT,
 ) -> go.Figure:
     """Lines of one metric that are no nodes: model versions, say. At most ten; the others are said in the corner."""
     first = drawn[0].metric if drawn else "model_accuracy"
-    return lines(Lines(first, list(drawn[:10]), max(len(drawn) - 10, 0)), settings, window, height=height)
+    return lines(
+        Lines(first, list(drawn[:10]), max(len(drawn) - 10, 0)), settings, window, styles=styles, height=height
+    )
 
 
 def add_notes(fig: go.Figure, notes: Sequence[Note]) -> None:

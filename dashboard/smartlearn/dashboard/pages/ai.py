@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import plotly.graph_objects as go
 
 from smartlearn.core.settings import RuleSettings
 from smartlearn.dashboard import queries, theme
-from smartlearn.dashboard.figures import health, trends
-from smartlearn.dashboard.figures.metrics import metric, rule_of
+from smartlearn.dashboard.figures import gpus as gpu_figures
+from smartlearn.dashboard.figures import health, latency, trends
+from smartlearn.dashboard.figures.metrics import rule_of
 from smartlearn.dashboard.figures.training import progress
 from smartlearn.dashboard.format import NOTHING, ago, number, signed, split_unit, with_unit
-from smartlearn.dashboard.panels import Advice, Chart, Choice, Column, Context, Insights, Page, Stat, Table
+from smartlearn.dashboard.pages.ai_advice import advice
+from smartlearn.dashboard.panels import Chart, Choice, Column, Context, Insights, Page, Stat, Table
+from smartlearn.dashboard.queries.gpus import gpus, gpus_by_run
+from smartlearn.dashboard.queries.latency import density, errors, throughput, version_points
+from smartlearn.dashboard.queries.performance import UNVERSIONED
+from smartlearn.dashboard.queries.window import TIERS
 from smartlearn.dashboard.theme import Status
 from smartlearn.dashboard.view import View
 
 MEMORY: Final = Choice("memory", "Which memory", {"memory_usage": "Host memory", "gpu_memory": "GPU memory"})
-_SHOWN_INSIGHTS: Final = 12
+COLOR: Final = Choice("latency", "What the colours are", {"share": "Share of answers", "count": "Number of answers"})
+_UNANSWERED: Final = "No answers in this time range.<br>Choose a longer one, or run <b>smartlearn demo</b>."
+_UNSAID: Final = "No answer says whether it failed.<br>Time models with <b>time_model</b> to see errors here."
+RUN_GPU: Final = Choice("run_gpu", "What of the GPU", {"gpu_utilization": "Utilisation", "gpu_memory": "Memory"})
 
 
 def stats(context: Context, view: View) -> list[Stat]:
@@ -45,7 +54,7 @@ def response_time(context: Context, view: View) -> go.Figure:
 def accuracy(context: Context, view: View) -> go.Figure:
     """Accuracy by model version over time, with the notes of deployments."""
     found = queries.by_version(context.history, "model_accuracy", view.window, view.nodes)
-    figure = trends.named(found, context.settings, view.window)
+    figure = trends.named(found, context.settings, view.window, styles=_styles(context))
     trends.add_notes(figure, queries.notes(context.history, view.window) if found else [])
     return figure
 
@@ -73,10 +82,65 @@ def node_health(context: Context, view: View) -> go.Figure:
     return health.components(queries.health(context.history, context.settings, view.now, view.nodes), context.settings)
 
 
-def advice(context: Context, view: View) -> list[Advice]:
-    """Each level that was crossed: what, since when and how often, what else was high, what to do."""
-    found = queries.insights(context.history, context.settings.rules, view.window, view.nodes)
-    return [_advice(one, context, view.now) for one in found[:_SHOWN_INSIGHTS]]
+def heat(context: Context, view: View) -> go.Figure:
+    """How response times are spread over time, with their median and p95."""
+    found = density(context.history, "response_time", view.window, view.nodes)
+    lines = queries.quantiles(context.history, "response_time", view.window, view.nodes)
+    by: Literal["share", "count"] = "count" if COLOR.of(view) == "count" else "share"
+    return latency.density(found, lines, context.settings, view.window, by=by)
+
+
+def answers(context: Context, view: View) -> go.Figure:
+    """Answers a minute by model version."""
+    found = throughput(context.history, view.window, view.nodes)
+    return latency.rates(found, context.settings, view.window, styles=_styles(context), nothing=_UNANSWERED)
+
+
+def failed(context: Context, view: View) -> go.Figure:
+    """The share of answers that failed by model version."""
+    found = errors(context.history, view.window, view.nodes)
+    return latency.rates(found, context.settings, view.window, styles=_styles(context), share=True, nothing=_UNSAID)
+
+
+def trade_off(context: Context, view: View) -> go.Figure:
+    """Accuracy against response time by model version."""
+    found = version_points(context.history, view.window, view.nodes)
+    return latency.speed_against_accuracy(found, context.settings, styles=_styles(context))
+
+
+def gpu_by_run(context: Context, view: View) -> go.Figure:
+    """GPU memory or utilisation by training run."""
+    what: Literal["gpu_memory", "gpu_utilization"] = (
+        "gpu_memory" if RUN_GPU.of(view) == "gpu_memory" else "gpu_utilization"
+    )
+    return gpu_figures.by_run(gpus_by_run(context.history, view.window, view.nodes), view.window, what)
+
+
+def gpu_rows(context: Context, view: View) -> list[dict[str, Any]]:
+    """A row a GPU, the least used first."""
+    return [
+        {
+            "node": one.node,
+            "gpu": one.gpu or "–",
+            "utilization": _known(one.utilization),
+            "memory": _known(one.memory),
+            "peak": _known(one.peak),
+            "used": _known(one.used),
+            "total": _known(one.total),
+            "temperature": _known(one.temperature),
+        }
+        for one in gpus(context.history, view.window, view.nodes)
+    ]
+
+
+def _styles(context: Context) -> trends.Styles:
+    """A version has one look in all charts."""
+    names = {UNVERSIONED, *(name for tier in TIERS for name in _versions(context, tier))}
+    return theme.series_style(names)
+
+
+def _versions(context: Context, tier: str) -> list[str]:
+    return context.history.tag_values(f"performance_{tier}", "model_version")
 
 
 def version_rows(context: Context, view: View) -> list[dict[str, Any]]:
@@ -178,34 +242,6 @@ def _health(found: list[queries.NodeHealth]) -> Stat:
     )
 
 
-def _advice(one: queries.Insight, context: Context, now: int) -> Advice:
-    rule = one.rule
-    title = metric(rule.metric).title
-    crossed = rule.critical if one.critical else rule.warning
-    share = one.above_critical if one.critical else one.above_warning
-    why = f"{_share(share)} of the time, peak {with_unit(one.peak, rule.unit)}, now {with_unit(one.newest, rule.unit)}."
-    together = [
-        f"{metric(_metric_of(other, context)).title} ({100 * part:.0f} %)"
-        for other, part in sorted(one.together.items(), key=lambda pair: -pair[1])
-    ]
-    if together:
-        why += f" Also high then: {', '.join(together)}."
-    return Advice(
-        "critical" if one.critical else "warning",
-        f"{title} above {with_unit(crossed, rule.unit)} on {one.node}: {rule.action.lower()}",
-        why,
-        "now" if one.standing else ago((now - one.last_at) / queries.SECOND),
-    )
-
-
-def _metric_of(rule: str, context: Context) -> str:
-    return next((one.metric for one in context.settings.rules if one.name == rule), rule)
-
-
-def _share(share: float) -> str:
-    return "Under 1 %" if share < 0.01 else f"{100 * share:.0f} %"
-
-
 def _known(value: float) -> float | None:
     return None if math.isnan(value) else value
 
@@ -218,8 +254,35 @@ PAGE: Final = Page(
     panels=(
         Chart("ai-response-time", "Response time", response_time, unit="ms: p50, p95, p99", span=8),
         Insights("ai-insights", "Insights", advice, empty="No level was crossed in this time range", span=4),
-        Chart("ai-accuracy", "Model accuracy by version", accuracy, unit="%"),
+        Chart(
+            "ai-heat",
+            "Latency histogram",
+            heat,
+            unit="ms, log scale",
+            span=8,
+            choice=COLOR,
+            help="Each column is a histogram of the answers of its time. Two bands are two kinds of answers.",
+        ),
+        Chart(
+            "ai-trade",
+            "Accuracy against speed",
+            trade_off,
+            unit="by version, 95 % intervals",
+            span=4,
+            help="Where the crosses of two versions overlap, chance may explain the difference.",
+        ),
+        Chart("ai-accuracy", "Model accuracy by version", accuracy, unit="%", span=4),
+        Chart("ai-answers", "Throughput", answers, unit="answers a minute", span=4),
+        Chart("ai-errors", "Errors", failed, unit="% of answers", span=4),
         Chart("ai-gpu", "GPU memory by node", gpu, unit="% of total"),
+        Chart(
+            "ai-gpu-runs",
+            "GPU by training run",
+            gpu_by_run,
+            unit="%",
+            choice=RUN_GPU,
+            help="From samples that name their run, of the last seven days of the range.",
+        ),
         Chart(
             "ai-memory",
             "Memory efficiency",
@@ -230,6 +293,23 @@ PAGE: Final = Page(
         ),
         Chart("ai-training", "Training status", training_status, span=4),
         Chart("ai-health", "Health", node_health, unit="0–100, with components", span=4, click="node"),
+        Table(
+            "ai-gpus",
+            "GPUs",
+            (
+                Column("node", "Node", "link", 150),
+                Column("gpu", "GPU", "text", 70),
+                Column("utilization", "Utilisation, mean", "bar", 170),
+                Column("memory", "Memory, mean", "bar", 170),
+                Column("peak", "Memory, peak (%)", "number", 120),
+                Column("used", "In use, mean (GB)", "number", 120),
+                Column("total", "Has (GB)", "number", 100),
+                Column("temperature", "Hottest (°C)", "number", 110),
+            ),
+            gpu_rows,
+            height=220,
+            empty="No GPU in this time range. Run smartlearn agent where one is, or smartlearn demo.",
+        ),
         Table(
             "ai-versions",
             "Model versions",

@@ -120,8 +120,9 @@ class Risk:
         learners: learners with at least `RECENT` answers, or any who went quiet: of whom the rules can tell.
         low: whose last `RECENT` answers have a mean below the level.
         falling: whose last `RECENT` answers have a mean at least `FALL` below that of their answers before.
-        quiet: who answered in the first half of the range and not in its last quarter.
+        quiet: who answered in the first half of the range and not in its last quarter; 0 in ranges under a week.
         any: learners to whom at least one rule applies.
+        long: whether the range is a week or longer: a night is no absence.
     """
 
     learners: int
@@ -129,6 +130,7 @@ class Risk:
     falling: int | None
     quiet: int | None
     any: int | None
+    long: bool
 
 
 def read_answers(store: History, window: Window, most: int = MOST) -> Answers:
@@ -202,6 +204,7 @@ def at_risk(answers: Answers, minimum: int, level: float) -> Risk | None:
     if answers.learners < minimum:
         return None
     window = answers.window
+    long = window.span >= 7 * DAY
     half, quarter = window.start + window.span // 2, window.stop - window.span // 4
     flags: list[tuple[bool, bool, bool]] = []
     judged = 0
@@ -213,12 +216,12 @@ def at_risk(answers: Answers, minimum: int, level: float) -> Risk | None:
         low = enough and float(recent.mean()) < level
         falling = enough and len(before) >= RECENT and float(before.mean() - recent.mean()) >= FALL
         first, last = int(answers.time[rows][0]), int(answers.time[rows][-1])
-        quiet = first < half and last < quarter
+        quiet = long and first < half and last < quarter
         judged += enough or quiet
         flags.append((bool(low), bool(falling), quiet))
     table = np.array(flags, dtype=np.bool_).reshape(-1, 3)
     counts = [*table.sum(axis=0).tolist(), int(table.any(axis=1).sum())]
-    return Risk(judged, *(None if 0 < count < minimum else count for count in counts))
+    return Risk(judged, *(None if 0 < count < minimum else count for count in counts), long)
 
 
 def _start(store: History, window: Window, most: int) -> int:

@@ -31,7 +31,7 @@ _DIFFICULTY_PACE: Final = np.array([0.75, 1.0, 1.55])
 # 1970-01-01 was a Thursday: a week begins on Monday.
 _MONDAY_US: Final = 4 * 24 * 60 * MINUTE_US
 _TERM_WEEKS: Final = 12
-_STRUGGLING: Final = 9
+_STRUGGLING: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def _answers(noise: Noise, number: Int64Array, timestamp: Int64Array) -> Answers
     subject = _choice(noise.uniform(number + 3), _SUBJECT_SHARE)
     difficulty = _choice(noise.uniform(number + 4), _DIFFICULTY_SHARE)
     action = _choice(noise.uniform(number + 5), _ACTION_SHARE)
-    ability = Noise(0, "ability").normal(learner) - 2.6 * (learner % _STRUGGLING == 0)
+    ability = Noise(0, "ability").normal(learner) - 4.0 * (learner % _STRUGGLING == 0)
     spread = noise.normal(number + 6)
     # Learners get better from week to week, and warm up during a school day.
     practice = 0.012 * since + 0.09 * (1.0 - np.exp(-np.maximum(timestamp / 3.6e9 % 24 - 8.0, 0.0) / 3.0))
