@@ -1,1 +1,1 @@
-"""Timings of the paths that must be fast. `make bench` runs them; no test asserts a time."""
+"""What SmartLearn Metrics carries, beside its peers on the same servers: `make bench`. No test asserts a time."""
