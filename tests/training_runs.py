@@ -1,7 +1,7 @@
 """Trainings for tests and benchmarks: many and long ones, stored as the workers store them, in seconds.
 
-The curves have known features (where the best step is, where a run begins to overfit or to diverge), so that what a page
-says about them can be held against a computation of its own.
+The curves have known features (where the best step is, where a run begins to overfit or to diverge), so that what a
+page says about them can be held against a computation of its own.
 """
 
 from __future__ import annotations

@@ -73,8 +73,8 @@ def clock(store: History, run: str, started: int, updated: int) -> Clock:
         tolerance = _TOLERANCE * max(reader.knots[-1][1] - reader.knots[0][1], 1.0)
         while waiting and reader.reads < _MOST_READS:
             first, last = waiting.pop(0)
-            middle = reader.read((first[0] + last[0]) // 2)
-            if middle is None or not first[0] < middle[0] < last[0]:
+            middle = reader.between(first, last)
+            if middle is None:
                 continue
             expected = np.interp(middle[0], [first[0], last[0]], [first[1], last[1]])
             if abs(middle[1] - expected) > tolerance:
@@ -86,7 +86,7 @@ _Knot = tuple[int, float, float]
 
 
 class _Reader:
-    """Reads the row at or after a moment."""
+    """Reads the row at or after a moment, or the one before it."""
 
     def __init__(self, store: History, run: str, updated: int) -> None:
         self._store = store
@@ -95,16 +95,28 @@ class _Reader:
         self.knots: list[_Knot] = []
         self.reads = 0
 
-    def read(self, moment: int) -> _Knot | None:
+    def between(self, first: _Knot, last: _Knot) -> _Knot | None:
+        """A row about the middle between two; in a pause the last one before it. None where there is none."""
+        moment = (first[0] + last[0]) // 2
+        for before in (False, True):
+            knot = self.read(moment, before=before)
+            if knot is not None and first[0] < knot[0] < last[0]:
+                return knot
+        return None
+
+    def read(self, moment: int, *, before: bool = False) -> _Knot | None:
         self.reads += 1
-        series = self._store.query(
-            SeriesQuery("training", moment, None, ("step", "epoch"), {"run": self._run}, limit=1)
+        start, stop = (None, moment) if before else (moment, None)
+        query = SeriesQuery(
+            "training", start, stop, ("step", "epoch"), {"run": self._run}, limit=1, newest_first=before
         )
+        series = self._store.query(query)
         time, step, epoch = times(series), joined(series, "step"), joined(series, "epoch")
         has = ~np.isnan(step)
         if not has.any():
             return None
-        row = int(np.argmin(np.where(has, time, np.iinfo(np.int64).max)))
+        rows = np.flatnonzero(has)
+        row = int(rows[np.argmax(time[rows]) if before else np.argmin(time[rows])])
         knot = int(time[row]), float(step[row]), float(epoch[row])
         self.knots.append(knot)
         return knot

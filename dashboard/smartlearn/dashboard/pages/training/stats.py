@@ -41,7 +41,7 @@ def stats(context: Context, view: View) -> list[Stat]:
 def best_checkpoint(
     checkpoints: list[queries.Checkpoint], validation: queries.Curve
 ) -> tuple[queries.Checkpoint, float] | None:
-    """The checkpoint with the lowest validation loss, and that loss: the newest one reported at or before its step.
+    """The checkpoint with the lowest validation loss, and that loss: of the row that it lies in, or the newest before.
 
     None where there is no checkpoint with a step, or no validation before any.
     """
