@@ -180,6 +180,7 @@ class Chart:
         zoom: the entry of the page that a zoom along x fills, as "<axis>:<low>..<high>"; the figure names its axis in
             `layout.meta["axis"]`.
         only: where it is shown: always, while several nodes are shown, or while one is.
+        optional: whether its card goes where one node is shown that has nothing of it.
     """
 
     id: str
@@ -193,6 +194,7 @@ class Chart:
     help: str = ""
     zoom: str = ""
     only: Only = ""
+    optional: bool = False
 
 
 ColumnKind: TypeAlias = Literal[

@@ -220,7 +220,7 @@ def _chart(app: Dash, page: Page, panel: Chart, context: Context) -> None:
         found, view = await _ask(page, panel.draw, context, values, dark)
         if isinstance(found, Component):
             return no_update, found
-        return dressed(found, view), None
+        return dressed(found, view), components.absent() if panel.optional and not found.data else None
 
     if panel.click:
         app.clientside_callback(  # type: ignore[no-untyped-call]

@@ -15,6 +15,7 @@ from smartlearn.dashboard.components.ids import (
     view_id,
 )
 from smartlearn.dashboard.components.marks import (
+    absent,
     advice_list,
     banner,
     empty_note,
@@ -26,6 +27,7 @@ from smartlearn.dashboard.components.marks import (
 
 __all__ = [
     "CUSTOM_ID",
+    "absent",
     "advice_list",
     "banner",
     "body_id",

@@ -111,6 +111,11 @@ def waiting(panel: str) -> Component:
     return html.Div(dmc.Skeleton(height="100%", animate=True), id=note_id(panel), className="over")
 
 
+def absent() -> Component:
+    """Marks a card that goes where one node is shown that has nothing for it."""
+    return html.Div(className="absent")
+
+
 def empty_note(text: str) -> Component:
     """Why a panel is empty, and what to run."""
     return html.Div([html.Span("○", className="big", **aria(hidden="true")), html.P(text)], className="message")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import numpy as np
 import plotly.graph_objects as go
 
 from smartlearn.core.health import WEIGHT
@@ -88,17 +89,17 @@ def of_one(
         key=lambda rule: one.components[rule.name],
     )
     costs = [cost(one.components[rule.name]) for rule in rules]
-    names = [metric(rule.metric).title for rule in rules]
-    color = theme.STATUS_COLORS[one.status]
-    fig = style.figure(height)
-    fig.add_waterfall(
-        orientation="v", x=["Full", *names, "Score"], measure=["absolute", *["relative"] * len(rules), "total"],
-        y=[100.0, *[-points for points in costs], 0.0],
+    colors = [theme.metric_color(rule.metric, settings) for rule in rules]
+    before = 100.0 - np.cumsum([0.0, *costs])
+    fig = style.figure(height, bargap=0.35)
+    fig.add_bar(
+        x=["Full", *[metric(rule.metric).title for rule in rules], "Score"],
+        y=[100.0, *costs, one.score],
+        base=[0.0, *before[1:].tolist(), 0.0],
+        marker={"color": [_LEFT, *colors, theme.STATUS_COLORS[one.status]]},
         text=["100", *[f"−{points:.1f}" if points else "0" for points in costs], f"<b>{one.score:.0f}</b>"],
         textposition="outside", cliponaxis=False,
-        connector={"line": {"color": theme.GREY, "width": 1, "dash": "dot"}},
-        decreasing={"marker": {"color": theme.VERMILLION}}, totals={"marker": {"color": color}},
-        customdata=["", *[_rule(newest, rule) for rule in rules], ""],
+        customdata=["", *[_rule(newest, rule) for rule in rules], theme.STATUS_WORDS[one.status]],
         hovertemplate="%{x}<br>%{customdata}<extra></extra>",
     )  # fmt: skip
     fig.update_yaxes(range=[min(0.0, 100 - sum(costs)), 112], dtick=25)

@@ -177,10 +177,11 @@ PAGE: Final = Page(
             help="A metric costs nothing up to three quarters of its warning level, then 15 points at the warning and "
             "45 at the critical level. Below 80 a node is in warning, below 50 critical.",
         ),
-        Chart("system-heat", "Nodes over time", heatmap, span=7, choice=HEAT_METRIC, click="node"),
+        Chart("system-heat", "Nodes over time", heatmap, span=7, choice=HEAT_METRIC, click="node", only="fleet"),
+        Chart("system-scores", "Health over time", system_node.score_over_time, "of 100", span=7, only="node"),
         Chart("system-cpu", "CPU", trend("cpu_usage"), "%, mean by node", span=4),
         Chart("system-memory", "Memory", trend("memory_usage"), "%, mean by node", span=4),
-        Chart("system-gpu", "GPU memory", trend("gpu_memory"), "% of total, mean by node", span=4),
+        Chart("system-gpu", "GPU memory", trend("gpu_memory"), "% of total, mean by node", span=4, optional=True),
         *system_node.PANELS[:-1],
         Chart(
             "system-full", "Running full", system_node.forecast, "%, with the 95 % band", span=12,
@@ -188,9 +189,9 @@ PAGE: Final = Page(
             help="A straight line through at most 30 days, of the node that is full soonest. It looks no further ahead "
             "than there is history.",
         ),
-        Chart("system-response", "Response time", trend("response_time"), "ms, mean by node", span=4),
-        Chart("system-accuracy", "Model accuracy", trend("model_accuracy"), "% right, mean by node", span=4),
-        Chart("system-engagement", "Engagement", trend("user_engagement"), "1–10, mean by node", span=4),
+        Chart("system-response", "Response time", trend("response_time"), "ms, mean by node", span=4, optional=True),
+        Chart("system-accuracy", "Model accuracy", trend("model_accuracy"), "% right, by node", span=4, optional=True),
+        Chart("system-engagement", "Engagement", trend("user_engagement"), "1–10, mean by node", span=4, optional=True),
         Table(
             "system-health",
             "Health by node",

@@ -8,7 +8,7 @@ from typing import Any, Final
 import plotly.graph_objects as go
 
 from smartlearn.dashboard import queries
-from smartlearn.dashboard.figures import capacity, costs, details
+from smartlearn.dashboard.figures import capacity, costs, details, health
 from smartlearn.dashboard.figures.metrics import metric
 from smartlearn.dashboard.figures.style import empty
 from smartlearn.dashboard.format import ago
@@ -77,6 +77,14 @@ def score(context: Context, view: View) -> go.Figure:
     return costs.by_node(found, newest, context.settings)
 
 
+def score_over_time(context: Context, view: View) -> go.Figure:
+    """How healthy the node was."""
+    node = the_node(context, view)
+    if node is None:
+        return empty(_CHOOSE)
+    return health.score_lines(queries.scores(context.history, view.window, [node]), context.settings, view.window)
+
+
 def forecast(context: Context, view: View) -> go.Figure:
     """How full the node, or the one that is full soonest, will be."""
     name = CAPACITY.of(view)
@@ -105,6 +113,8 @@ def rows(context: Context, view: View) -> list[dict[str, Any]]:
     ]
 
 
+_STATES: Final = tuple(f"cpu_{name}" for name in ("user", "nice", "system", "irq", "softirq", "iowait", "steal"))
+
 COLUMNS: Final = (
     Column("metric", "Metric", "text", 190),
     Column("spark", "In this range", "spark", 150),
@@ -119,7 +129,7 @@ COLUMNS: Final = (
 PANELS: Final[tuple[Panel, ...]] = (
     Chart(
         "system-states", "Where CPU time went",
-        together("CPU states", ("cpu_user", "cpu_system", "cpu_iowait", "cpu_steal"), stacked=True),
+        together("CPU states", _STATES, stacked=True),
         "% of all cores", span=6, only="node",
     ),
     Chart("system-cores", "Cores", each_core, "%, mean", span=6, only="node"),
@@ -134,7 +144,7 @@ PANELS: Final[tuple[Panel, ...]] = (
     Chart("system-processes", "Processes", together("processes", ("processes", "process_cpu")),
           "how many, and % of a core of the busiest", span=4, only="node"),
     Chart("system-gpus", "GPU", together("GPU", ("gpu_utilization", "gpu_temperature", "gpu_power_w")), "%, °C, W",
-          span=4, only="node"),
+          span=4, only="node", optional=True),
     Table(
         "system-everything", "Everything this node sends", COLUMNS, rows, height=420, key="name", only="node",
         empty="This node has sent nothing in this time range",

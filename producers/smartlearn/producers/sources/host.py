@@ -17,7 +17,7 @@ _GB: Final = 1e9
 _MOST_CORES: Final = 64
 """Cores that are shown each; of a larger machine the busiest and the idlest are."""
 
-_CPU_STATES: Final = ("user", "system", "iowait", "steal")
+_CPU_STATES: Final = ("user", "nice", "system", "iowait", "irq", "softirq", "steal")
 
 
 @dataclass(frozen=True, slots=True)
