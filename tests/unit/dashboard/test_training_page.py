@@ -146,7 +146,7 @@ def test_what_the_curves_say_is_said(context: Context) -> None:
     assert [order.index(line.status) for line in lines] == sorted(order.index(line.status) for line in lines)
     (overfits,) = [line for line in lines if "overfits" in line.title]
     assert "while training loss fell" in overfits.text
-    assert "The checkpoint at step 16,000 is before that." in overfits.text
+    assert "Keep the checkpoint of step 16,000." in overfits.text
 
 
 def test_the_difference_is_to_the_first_run(context: Context) -> None:

@@ -60,13 +60,16 @@ def varying(setups: Sequence[Setup]) -> list[str]:
     return [name for _, name in sorted(found, key=lambda one: one[0])]
 
 
-def parallel(setups: Sequence[Setup], result: str, height: int = style.HEIGHT) -> go.Figure:
+def parallel(
+    setups: Sequence[Setup], result: str, height: int = style.HEIGHT, *, surface: str | None = None
+) -> go.Figure:
     """A line a run over its settings, which ends at its loss; the better, the stronger, and drawn last.
 
     Args:
         setups: the runs.
         result: what the last axis is called.
         height: px.
+        surface: the colour behind ticks, so that lines do not cross them.
     """
     known = [setup for setup in setups if np.isfinite(setup.result)]
     names = varying(known)[: MOST_AXES - 1]
@@ -82,7 +85,7 @@ def parallel(setups: Sequence[Setup], result: str, height: int = style.HEIGHT) -
     table = np.stack([scale.place for scale in scales], axis=1)
     _lines(fig, known, table)
     for place, scale in enumerate(scales):
-        _upright(fig, place, scale)
+        _upright(fig, place, scale, surface)
     fig.update_xaxes(range=[-0.15, len(scales) - 0.85], visible=False, fixedrange=True)
     fig.update_yaxes(range=[-0.04, 1.04], visible=False, fixedrange=True)
     return fig
@@ -128,15 +131,23 @@ def _trace(
     )  # fmt: skip
 
 
-def _upright(fig: go.Figure, place: int, scale: _Scale) -> None:
+def _upright(fig: go.Figure, place: int, scale: _Scale, surface: str | None) -> None:
     fig.add_shape(type="line", x0=place, x1=place, y0=0, y1=1, layer="below", line={"color": theme.GREY, "width": 1})
     fig.add_annotation(
-        text=f"<b>{style.shorten(style.readable(scale.title), 18)}</b>", x=place, y=1, yanchor="bottom", yshift=10,
-        showarrow=False, font={"size": 11},
+        text=f"<b>{style.shorten(style.readable(scale.title), 18)}</b>", x=place, y=1, xanchor="center",
+        yanchor="bottom", yshift=10, showarrow=False, font={"size": 11},
     )  # fmt: skip
     for at, word in scale.ticks:
         fig.add_annotation(
-            text=style.shorten(word, 12), x=place, y=at, xanchor="right", xshift=-6, showarrow=False, font={"size": 10}
+            text=style.shorten(word, 12),
+            x=place,
+            y=at,
+            xanchor="right",
+            xshift=-6,
+            showarrow=False,
+            font={"size": 10},
+            bgcolor=surface,
+            borderpad=1,
         )
 
 

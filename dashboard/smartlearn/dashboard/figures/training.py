@@ -31,7 +31,7 @@ _LOG_FROM = 50.0
 _DIRECT = 5
 _BANDS = 2
 _SYMBOLS: Final[dict[Status, str]] = {
-    "ok": "circle",
+    "ok": "diamond",
     "warning": "triangle-up",
     "critical": "x",
     "unknown": "line-ns-open",
@@ -206,7 +206,8 @@ def _mark(
         hovertemplate=f"{mark.text}<extra>{mark.run}</extra>",
     )  # fmt: skip
     if with_text and mark.label:
-        _beside(fig, x, y, f"{theme.STATUS_ICONS[mark.status]} {mark.label}", color, up=-30)
+        up = 36 if mark.status == "ok" else -30
+        _beside(fig, x, y, f"{theme.STATUS_ICONS[mark.status]} {mark.label}", color, up=up)
 
 
 def _beside(fig: go.Figure, x: object, y: float, text: str, color: str, *, up: int) -> None:

@@ -13,6 +13,7 @@ from smartlearn.dashboard.figures.training import Mark
 from smartlearn.dashboard.format import number
 from smartlearn.dashboard.pages.training.sight import SCALE, Sight, curves, sight
 from smartlearn.dashboard.pages.training.signs import sign_marks
+from smartlearn.dashboard.pages.training.stats import best_checkpoint
 from smartlearn.dashboard.panels import Context
 from smartlearn.dashboard.view import View
 
@@ -120,11 +121,12 @@ def _best(context: Context, seen: Sight, curve: queries.Curve) -> queries.Best |
 
 
 def _checkpoints(context: Context, run: str, found: dict[str, queries.Curve]) -> list[Mark]:
-    """The checkpoints of a run as ticks on the axis; of very many the newest."""
+    """The checkpoints of a run as ticks on the axis, of very many the newest; the best one on the curve."""
     validation = found["validation_loss"]
+    known = queries.checkpoints(context.history, run)
     metric = "training_loss" if not len(validation) else "validation_loss"
     marks = []
-    for one in queries.checkpoints(context.history, run)[-_MOST_TICKS:]:
+    for one in known[-_MOST_TICKS:]:
         if one.step is None or not len(found[metric]):
             continue
         if not found[metric].step[0] <= one.step <= found[metric].step[-1] + found[metric].bucket:
@@ -132,4 +134,9 @@ def _checkpoints(context: Context, run: str, found: dict[str, queries.Curve]) ->
         value = float(np.interp(one.step, found[metric].middle, found[metric].value))
         text = f"checkpoint at step {one.step:,}, {metric.replace('_', ' ')} {number(value)}"
         marks.append(Mark(run, metric, float(one.step), "unknown", text + (f"<br>{one.path}" if one.path else "")))
+    best = best_checkpoint(known, validation)
+    if best is not None and best[0].step is not None and len(marks) > 1:
+        label = f"best checkpoint, step {best[0].step:,}"
+        text = f"{label}, validation loss {number(best[1])}"
+        marks.append(Mark(run, "validation_loss", float(best[0].step), "ok", text, label))
     return marks

@@ -9,7 +9,8 @@ from smartlearn.dashboard import queries
 from smartlearn.dashboard.figures import training
 from smartlearn.dashboard.figures.training import Mark
 from smartlearn.dashboard.format import ago, number, span
-from smartlearn.dashboard.pages.training.sight import Sight, curves, sight
+from smartlearn.dashboard.pages.training.sight import curves, sight
+from smartlearn.dashboard.pages.training.stats import best_checkpoint
 from smartlearn.dashboard.panels import Advice, Context
 from smartlearn.dashboard.queries import Finding
 from smartlearn.dashboard.queries.window import SECOND
@@ -67,19 +68,22 @@ def advice(context: Context, view: View) -> list[Advice]:
     """What each run that is drawn shows, why, and what to do; the worst first."""
     seen = sight(context, view)
     found = curves(context, seen, training.LOSSES)
-    lines = [line for run in seen.runs for line in _of_run(context, seen, run, found[run.run])]
+    lines = [line for run in seen.runs for line in _of_run(context, run, found[run.run])]
     return sorted(lines, key=lambda line: _WORST[line.status])
 
 
-def _of_run(context: Context, seen: Sight, run: queries.Run, found: dict[str, queries.Curve]) -> list[Advice]:
+def _of_run(context: Context, run: queries.Run, found: dict[str, queries.Curve]) -> list[Advice]:
     when = ago((context.clock() - run.updated) / SECOND)
     signs = queries.findings(found["training_loss"], found["validation_loss"])
+    validation = found["validation_loss"]
     lines = []
     if run.state == "failed":
         lines.append(Advice("critical", f"{run.run} failed", _failed(context, run), when))
     lines += [
-        Advice(_STATUS[one.sign], f"{run.run} {_LABEL[one.sign]} from step {one.step:,.0f}",
-               f"{_sentence(evidence(one))} {_what_to_do(context, seen, run, one)}", when)
+        Advice(
+            _STATUS[one.sign], f"{run.run} {_LABEL[one.sign]} from step {one.step:,.0f}",
+            f"{_sentence(evidence(one))} {_what_to_do(context, run, one, validation)}", when,
+        )
         for one in signs
     ]  # fmt: skip
     if run.state == "stopped":
@@ -91,18 +95,20 @@ def _of_run(context: Context, seen: Sight, run: queries.Run, found: dict[str, qu
     return lines
 
 
-def _what_to_do(context: Context, seen: Sight, run: queries.Run, found: Finding) -> str:
+def _what_to_do(context: Context, run: queries.Run, found: Finding, validation: queries.Curve) -> str:
     going = run.state == "running"
     if found.sign == "stalled":
         return "Stop it, or change the learning rate." if going else "Fewer steps do as well."
+    if found.sign == "overfitting":
+        kept = best_checkpoint(queries.checkpoints(context.history, run.run), validation)
+        which = f"the checkpoint of step {kept[0].step:,}" if kept else "its best step: it told no checkpoint"
+        return f"Stop it and keep {which}." if going else f"Keep {which}."
     before = [
         one.step
         for one in queries.checkpoints(context.history, run.run)
         if one.step is not None and one.step <= (found.best_step if found.best_step == found.best_step else found.step)
     ]
     back = f" The checkpoint at step {max(before):,} is before that." if before else ""
-    if found.sign == "overfitting":
-        return ("Stop it and keep the best checkpoint." if going else "Keep the best checkpoint.") + back
     return (
         ("Stop it; " if going else "") + ("l" if going else "L") + "ower the learning rate, or clip gradients." + back
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import plotly.graph_objects as go
+import plotly.io as pio
 
 from smartlearn.dashboard import queries
 from smartlearn.dashboard.figures import parallel as drawing
@@ -48,13 +49,15 @@ _PREFIX: Final = "set_"
 
 
 def run_rows(context: Context, view: View) -> list[dict[str, Any]]:
-    """A row for every run of the time range and every one chosen; the best of them first, then those without a loss."""
+    """A row for every run of the time range and every one chosen: those drawn first, then the best ones."""
     drawn = [run.run for run in shown_runs(context, view)]
     colors = training.run_colors(drawn)
     runs = _all(context, view)
     found = queries.summaries(context.history, runs)
     rows = [_row(run, found.get(run.run, queries.Summary(run.run)), drawn, colors, view.now) for run in runs]
-    return sorted(rows, key=lambda row: (row["best"] is None, row["best"]))
+    return sorted(
+        rows, key=lambda row: (row["place"] is None, row["place"] or 0, row["best"] is None, row["best"] or 0.0)
+    )
 
 
 def setting_columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
@@ -86,7 +89,8 @@ def settings_chart(context: Context, view: View) -> go.Figure:
         for run in runs
         if run.run in found and found[run.run].validated == validated
     ]
-    return drawing.parallel(setups, "best validation loss" if validated else "best training loss")
+    surface = pio.templates[view.template].layout.hoverlabel.bgcolor
+    return drawing.parallel(setups, "validation loss" if validated else "training loss", surface=surface)
 
 
 def _all(context: Context, view: View) -> list[queries.Run]:
