@@ -65,6 +65,10 @@ class Load:
         self.sent += left
         return left
 
+    def pass_time(self, seconds: int) -> None:
+        """Let event time pass in which nothing was to send."""
+        self._round += seconds // ROUND_S
+
     def events(self) -> Events:
         """Everything sent, as the offline computation reads it."""
         return events_of(self.sent)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -57,24 +56,14 @@ def test_a_producer_killed_while_it_drains_its_spool_has_every_event_stored_once
     assert left or cluster.ledger("smartlearn.performance")["duplicate"] == 0
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one megabyte."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("a file system of its own needs root")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_a_spool_on_a_full_disk_drops_the_oldest_counts_them_and_delivers_the_rest(
-    cluster: Cluster, small_disk: Path
+    cluster: Cluster, file_system: Callable[[str], Path]
 ) -> None:
     """Guards the counted drop of the oldest: delivered and dropped must add up to what was emitted."""
     servers.kill(cluster.servers_dir, "kafka-1", signal.SIGKILL)
-    settings = cluster.settings.model_copy(update={"producer": ProducerSettings(spool_path=small_disk / "spool")})
+    settings = cluster.settings.model_copy(
+        update={"producer": ProducerSettings(spool_path=file_system("1m") / "spool")}
+    )
     emitted = events(100_000)
     with EventProducer(settings) as producer:
         for event in emitted:
