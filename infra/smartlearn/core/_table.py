@@ -24,6 +24,8 @@ from smartlearn.core.sketch import (
 
 COUNT, TOTAL, SUMSQ, LOW, HIGH = range(5)
 CODE_MASK = (1 << CODE_BITS) - 1
+# So many counters a value are cheaper than sorting the values.
+_DENSE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,34 +73,60 @@ def round12(values: FloatArray) -> FloatArray:
 def from_values(groups: Int64Array, n_groups: int, columns: Mapping[str, FloatArray]) -> Table:
     """A table with a row for each group; values that are not finite are skipped."""
     names = tuple(sorted(columns))
-    metrics = len(names)
-    stats = np.zeros((metrics * n_groups, 5))
-    stats[:, LOW:] = np.nan
+    stats = np.zeros((n_groups, len(names), 5))
+    stats[:, :, LOW:] = np.nan
     nothing: Sequence[Distinct | None] = [None] * n_groups
-    values = np.empty((metrics, len(groups)))
-    for index, name in enumerate(names):
-        values[index] = columns[name]
+    order: Int64Array | None = None
     if len(groups) > 1 and bool((groups[1:] < groups[:-1]).any()):
         order = np.argsort(groups, kind="stable")
-        groups, values = groups[order], values[:, order]
-    owner = np.arange(metrics, dtype=np.int64)[:, None] * n_groups + groups
-    finite = np.isfinite(values)
-    flat, owner = (values.ravel(), owner.ravel()) if finite.all() else (values[finite], owner[finite])
-    if not len(flat):
+        groups = groups[order]
+    starts = _starts(groups) if len(groups) else groups
+    cells, counts = [], []
+    # A column at a time: what is computed of it stays in the processor's cache.
+    for index, name in enumerate(names):
+        values = columns[name] if order is None else columns[name][order]
+        finite = np.isfinite(values)
+        if finite.all():
+            owner, bounds = groups, starts
+        else:
+            values, owner = values[finite], groups[finite]
+            bounds = _starts(owner) if len(owner) else owner
+        if len(values):
+            _aggregate(values, bounds, stats[:, index], owner[bounds])
+            buckets, held = _buckets(values, owner, n_groups)
+            cells.append(((buckets >> CODE_BITS) * len(names) + index) << CODE_BITS | (buckets & CODE_MASK))
+            counts.append(held)
+    if not cells:
         empty = np.zeros(0, np.int64)
-        return Table(names, stats.reshape(n_groups, metrics, 5), empty, empty, nothing)
-    starts = _starts(owner)
-    which = owner[starts]
-    stats[which, COUNT] = np.diff(starts, append=len(flat))
+        return Table(names, stats, empty, empty, nothing)
+    unordered = np.concatenate(cells)
+    ascending = np.argsort(unordered, kind="stable")
+    return Table(names, stats, unordered[ascending], np.concatenate(counts)[ascending], nothing)
+
+
+def _aggregate(values: FloatArray, starts: Int64Array, stats: FloatArray, which: Int64Array) -> None:
+    """Fill the rows `which` of `stats`, shape (n_groups, 5), from values of which each row's begin at `starts`."""
+    stats[which, COUNT] = np.diff(starts, append=len(values))
     with np.errstate(over="ignore"):
-        stats[which, TOTAL] = np.add.reduceat(flat, starts)
-        stats[which, SUMSQ] = np.add.reduceat(flat * flat, starts)
-    stats[which, LOW] = np.minimum.reduceat(flat, starts)
-    stats[which, HIGH] = np.maximum.reduceat(flat, starts)
-    by_group = (owner % n_groups) * metrics + owner // n_groups
-    cells, counts = counted(codes_of(flat) | (by_group << CODE_BITS))
-    shaped = np.ascontiguousarray(stats.reshape(metrics, n_groups, 5).transpose(1, 0, 2))
-    return Table(names, shaped, cells, counts, nothing)
+        stats[which, TOTAL] = np.add.reduceat(values, starts)
+        stats[which, SUMSQ] = np.add.reduceat(values * values, starts)
+    stats[which, LOW] = np.minimum.reduceat(values, starts)
+    stats[which, HIGH] = np.maximum.reduceat(values, starts)
+
+
+def _buckets(values: FloatArray, owner: Int64Array, n_groups: int) -> tuple[Int64Array, Int64Array]:
+    """The sketches of one metric: `group << CODE_BITS | code` ascending, and how many values each holds."""
+    codes = codes_of(values)
+    lowest = int(codes.min())
+    width = int(codes.max()) - lowest + 1
+    if n_groups * width > _DENSE * len(values):
+        return counted(codes | (owner << CODE_BITS))
+    # Values of a metric lie close together: counting in place beats sorting.
+    codes += owner * width - lowest
+    held = np.bincount(codes, minlength=n_groups * width)
+    filled = np.flatnonzero(held)
+    group, code = np.divmod(filled, width)
+    return (group << CODE_BITS) | (code + lowest), held[filled]
 
 
 def with_sketches(

@@ -59,8 +59,11 @@ def codes_of(values: FloatArray) -> Int64Array:
     any_zero = bool(zero.any())
     if any_zero:
         magnitude[zero] = 1.0
-    index = np.ceil(np.log(magnitude) * _PER_LOG) + _OFFSET
-    codes: Int64Array = np.copysign(index, values).astype(np.int64)
+    index = np.log(magnitude, out=magnitude)
+    index *= _PER_LOG
+    np.ceil(index, out=index)
+    index += _OFFSET
+    codes: Int64Array = np.copysign(index, values, out=index).astype(np.int64)
     codes += ZERO
     if any_zero:
         codes[zero] = ZERO
