@@ -35,6 +35,9 @@ _TAKE_S: Final = 0.1
 _FLUSH_S: Final = 0.25
 _FLUSH_ROWS: Final = 20_000
 
+# A partition that nothing came from for so long is not being caught up with, whatever the broker says of its end.
+_READING_S: Final = 10.0
+
 # A store or broker that is away for longer than this is somebody's work: the worker stops, and reads again when it
 # is started again.
 _OUTAGE_S: Final = 120.0
@@ -96,6 +99,7 @@ class WorkerLanes:
         self._locks = {topic: asyncio.Lock() for topic in lanes}
         self._flushed = dict.fromkeys(lanes, 0.0)
         self._positions: dict[TP, int] = {}
+        self._read_at: dict[TP, float] = {}
         self._live = LiveTable()
         self._generation = -1
         self._assigned = asyncio.Condition()
@@ -189,12 +193,14 @@ class WorkerLanes:
 
     def _records(self, events: Sequence[EventT[Any]]) -> list[Record]:
         records = []
+        now = time.monotonic()
         generation = self._app.consumer_generation_id
         for event in events:
             message = event.message
             if message.generation_id != generation:
                 continue
             self._positions[message.tp] = message.offset + 1
+            self._read_at[message.tp] = now
             appended = message.timestamp_type == _LOG_APPEND_TIME and message.timestamp
             records.append(
                 Record(
@@ -212,7 +218,8 @@ class WorkerLanes:
     async def _flush(self, topic: str) -> None:
         lane = self._lanes[topic]
         generation = self._app.consumer_generation_id
-        offsets = dict(await self._retry(topic, lambda: lane.flush(time.time())))
+        behind = self._behind(topic)
+        offsets = dict(await self._retry(topic, lambda: lane.flush(time.time(), behind)))
         self._flushed[topic] = time.monotonic()
         written = lane.written()
         for message in written:
@@ -257,10 +264,24 @@ class WorkerLanes:
     def _assignment(self) -> dict[str, list[int]]:
         return {topic: lane.partitions for topic, lane in self._lanes.items()}
 
+    def _behind(self, topic: str) -> set[int]:
+        """The partitions of a topic of which more lies with the broker, and that were read from just now."""
+        since = time.monotonic() - _READING_S
+        return {
+            tp.partition
+            for tp, position in self._positions.items()
+            if tp.topic == topic and self._read_at.get(tp, 0.0) > since and (self._highwater(tp) or 0) > position
+        }
+
+    def _highwater(self, tp: TP) -> int | None:
+        """The end of a held partition as the last answer to a fetch told it."""
+        held = tp in self._app.assignor.assigned_actives()
+        return self._app.consumer.highwater(tp) if held else None
+
     def _lag(self) -> dict[str, int]:
         lag = dict.fromkeys(self._lanes, 0)
         for tp, position in self._positions.items():
-            highwater = self._app.consumer.highwater(tp) if tp in self._app.assignor.assigned_actives() else None
+            highwater = self._highwater(tp)
             if highwater:
                 lag[tp.topic] += max(0, highwater - position)
         return lag

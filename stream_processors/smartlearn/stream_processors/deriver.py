@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,8 +38,8 @@ class Deriver(Protocol):
         """Take rows in; may count late ones in their effects."""
         ...
 
-    def derive(self, now: float) -> None:
-        """Write all that is due at `now` (s); the raw points are durable."""
+    def derive(self, now: float, behind: Collection[int] = ()) -> None:
+        """Write all that is due at `now` (s); the raw points are durable. No key of a partition `behind` is idle."""
         ...
 
     def oldest_open(self, partition: int) -> int | None:
@@ -71,7 +71,7 @@ class RawOnly:
     def fold(self, arrivals: Sequence[Arrival], now: float) -> None:
         """Nothing to fold."""
 
-    def derive(self, now: float) -> None:
+    def derive(self, now: float, behind: Collection[int] = ()) -> None:
         """Nothing to write."""
 
     def oldest_open(self, partition: int) -> int | None:

@@ -8,7 +8,7 @@ and a process that dies instead reads again from the committed offset.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -244,8 +244,12 @@ class Lane:
         """How many raw rows wait for the next flush."""
         return len(self._raw)
 
-    def flush(self, now: float) -> dict[int, int]:
+    def flush(self, now: float, behind: Collection[int] = ()) -> dict[int, int]:
         """Make everything taken in so far durable, with what is due; the offset to commit by partition.
+
+        Args:
+            now: the worker's clock, s.
+            behind: the partitions of which there is more to read: there no key is idle.
 
         Raises:
             StoreUnavailable: the store does not answer; call again.
@@ -259,7 +263,7 @@ class Lane:
             if self._outbox:
                 self._publisher.publish(self._outbox)
                 self._outbox.clear()
-            self._deriver.derive(now)
+            self._deriver.derive(now, behind)
             return self._pass(now)
 
     def written(self) -> list[Outgoing]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -167,11 +167,11 @@ class PaneDeriver:
         written, self._written = self._written, {}
         return written
 
-    def derive(self, now: float) -> None:
+    def derive(self, now: float, behind: Collection[int] = ()) -> None:
         """See `Deriver.derive`."""
         for partition, book in self._books.items():
             self._look_again(partition, now)
-            while due := book.due(now)[:_PANES_A_ROUND]:
+            while due := book.due(now, all_read=partition not in behind)[:_PANES_A_ROUND]:
                 for pane in due:
                     self._written.setdefault((partition, pane.owner), []).append(pane.start)
                 try:

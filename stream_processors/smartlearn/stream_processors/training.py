@@ -6,7 +6,7 @@ the store, the coarser ones from the level below, so that repeats, late rows and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -84,7 +84,7 @@ class StepDeriver:
         written, self._written = self._written, {}
         return written
 
-    def derive(self, now: float) -> None:
+    def derive(self, now: float, behind: Collection[int] = ()) -> None:
         """See `Deriver.derive`."""
         for run in list(self._touched):
             buckets = np.unique(np.concatenate(self._touched[run]))

@@ -51,6 +51,14 @@ def test_a_pane_is_due_when_its_key_is_idle_and_its_end_is_over() -> None:
     assert due(panes, 11) == [("a", 0)]
 
 
+def test_no_key_is_idle_while_more_of_its_partition_waits_to_be_read() -> None:
+    panes = book()
+    touch(panes, 9, 0)
+    assert panes.due(NOON + 60, all_read=False) == []
+    touch(panes, 10, 1)
+    assert [pane.start for pane in panes.due(NOON + 60, all_read=False)] == [START]
+
+
 def test_a_pane_ahead_of_the_clock_waits_for_its_end() -> None:
     panes = book()
     clock = panes.clock("a", imported=False)

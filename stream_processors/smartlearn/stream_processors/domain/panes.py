@@ -108,13 +108,16 @@ class PaneBook:
         """Whether a pane's lateness was over when its key's clock stood so."""
         return start + self._grid.length + self._lateness <= clock.event_time
 
-    def due(self, now: float) -> list[Pane]:
-        """The open panes to emit at `now` (s): passed by their clock, or over and idle; oldest first."""
+    def due(self, now: float, *, all_read: bool = True) -> list[Pane]:
+        """The open panes to emit at `now` (s): passed by their clock, or over and idle; oldest first.
+
+        A key is not idle while more of its partition waits to be read: what is missing of it may be there.
+        """
         due = []
         for pane in self._open.values():
             end = pane.start + self._grid.length
             clock = pane.clock
-            if clock.event_time >= end or (now - clock.arrived >= self._idle_s and end <= now * 1e6):
+            if clock.event_time >= end or (all_read and now - clock.arrived >= self._idle_s and end <= now * 1e6):
                 due.append(pane)
         due.sort(key=lambda pane: (pane.start, pane.owner))
         return due
