@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from pydantic import SecretStr
+from tests.stacks import Stack, running_stack, until
 
 from smartlearn.core.errors import StackError
 from smartlearn.core.settings import InfluxSettings, RetentionSettings
@@ -21,6 +23,8 @@ from smartlearn.ops import servers
 from smartlearn.ops.servers import ServersRecord
 
 pytestmark = [pytest.mark.integration, pytest.mark.servers]
+
+HEALTHY_S = 180.0
 
 if servers.built() is None:
     pytest.skip("the servers are not built: smartlearn servers build", allow_module_level=True)
@@ -121,6 +125,36 @@ def test_a_lost_record_is_said_not_overwritten(data_dir: Path) -> None:
     ServersRecord.path(data_dir).unlink()
     with pytest.raises(StackError, match="admin token is lost"):
         servers.up(data_dir, 0)
+
+
+def healthy(stack: Stack) -> bool:
+    return stack.call("status", "--check", check=False).returncode == 0
+
+
+def test_a_stack_on_servers_is_healthy_within_three_minutes_and_stops_the_servers_that_it_started(
+    data_dir: Path,
+) -> None:
+    began = time.monotonic()
+    with running_stack(data_dir, "--servers") as stack:
+        until(lambda: healthy(stack), HEALTHY_S)
+        assert time.monotonic() - began < HEALTHY_S
+        assert [state.state for state in servers.status(data_dir)] == ["running", "running"]
+        record = ServersRecord.read(data_dir)
+        assert record is not None
+        assert stack.kafka == record.kafka
+        until(lambda: bool(store_of(record).query(SeriesQuery("performance"))), HEALTHY_S)
+        stack.stop()
+    assert [state.state for state in servers.status(data_dir)] == ["stopped", "stopped"]
+
+
+def test_a_stack_uses_the_servers_that_run_and_leaves_them_running(data_dir: Path) -> None:
+    servers.up(data_dir)
+    before = [state.pid for state in servers.status(data_dir)]
+    with running_stack(data_dir, "--servers", "--no-agent") as stack:
+        until(lambda: healthy(stack), HEALTHY_S)
+        stack.stop()
+    assert [state.pid for state in servers.status(data_dir)] == before
+    assert None not in before
 
 
 def test_kafka_is_fetched_from_its_recipe(tmp_path: Path) -> None:
