@@ -368,6 +368,6 @@ def test_the_agent_says_a_wrong_setting_in_one_sentence(tmp_path: Path) -> None:
         [sys.executable, "-m", "smartlearn.producers"], env=environment, capture_output=True, text=True, check=False,
         timeout=PATIENCE_S,
     )  # fmt: skip
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1
     assert "collection.interval_s" in ended.stderr
