@@ -36,7 +36,7 @@ _FLUSH_S: Final = 0.25
 _FLUSH_ROWS: Final = 20_000
 
 # A partition that nothing came from for so long is not being caught up with, whatever the broker says of its end.
-_READING_S: Final = 10.0
+_READING_S: Final = 60.0
 
 # A store or broker that is away for longer than this is somebody's work: the worker stops, and reads again when it
 # is started again.
