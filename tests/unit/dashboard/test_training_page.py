@@ -129,6 +129,17 @@ def test_a_zoom_along_time_finds_its_steps(context: Context) -> None:
     assert other.span(run) is None
 
 
+def test_a_zoom_changes_nothing_of_what_the_curves_say(context: Context) -> None:
+    part = view(run="long", zoom="step:30000..31000")
+    assert training.advice(context, part) == training.advice(context, view(run="long"))
+    figure = training.charts.loss(context, part)
+    assert not [trace for trace in figure.data if trace.name == "best" or "overfits" in (trace.name or "")]
+    beginning = training.charts.loss(context, view(run="long", zoom="step:0..39999"))
+    assert [trace.x[0] for trace in beginning.data if trace.name == "best"] == [
+        int(np.nanargmin(LONG.columns()["validation_loss"]))
+    ]
+
+
 @pytest.mark.parametrize("text", ["5", "a..b", "step:5", "step:1..2;drop"])
 def test_a_zoom_that_is_none_is_said(text: str) -> None:
     found = parse_view({"zoom": text}, NOW, choices=training.PAGE.all_options)

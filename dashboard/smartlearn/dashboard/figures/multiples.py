@@ -10,7 +10,6 @@ import plotly.graph_objects as go
 from smartlearn.core.stores.base import is_text_field
 from smartlearn.dashboard.figures import style
 from smartlearn.dashboard.figures.axes import Axis
-from smartlearn.dashboard.figures.metrics import metric
 from smartlearn.dashboard.queries import Curve
 
 MOST: Final = 8
@@ -98,6 +97,7 @@ def _plot(
             hovertemplate="%{y:.4~r}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     fig.add_annotation(
-        text=metric(name).title, xref=f"x{number} domain", x=0, xanchor="left", yref="paper", y=high[1] - title,
+        text=style.readable(name).capitalize(),
+        xref=f"x{number} domain", x=0, xanchor="left", yref="paper", y=high[1] - title,
         yanchor="bottom", showarrow=False, font={"size": 12}, yshift=2,
     )  # fmt: skip

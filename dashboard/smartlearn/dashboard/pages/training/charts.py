@@ -25,14 +25,17 @@ def loss(context: Context, view: View) -> go.Figure:
     """Both losses of each run, smoothed before what was reported; what they show is marked."""
     seen = sight(context, view)
     found = curves(context, seen, training.LOSSES, smooth=("training_loss",))
-    bests = [best for name in seen.names if (best := _best(context, seen, found[name]["validation_loss"])) is not None]
+    whole = found if seen.axis.shown is None else curves(context, seen.whole, training.LOSSES)
+    bests = [best for name in seen.names if (best := _best(context, seen, whole[name]["validation_loss"])) is not None]
     marks = [
         mark
         for name in seen.names
-        for mark in sign_marks(queries.findings(found[name]["training_loss"], found[name]["validation_loss"]))
+        for mark in sign_marks(queries.findings(whole[name]["training_loss"], whole[name]["validation_loss"]))
     ]
     if len(seen.runs) <= _FEW:
-        marks += [mark for name in seen.names for mark in _checkpoints(context, name, found[name])]
+        marks += [mark for name in seen.names for mark in _checkpoints(context, name, whole[name])]
+    bests = [best for best in bests if _holds(found[best.run]["validation_loss"], best.step)]
+    marks = [mark for mark in marks if _holds(found[mark.run][mark.metric], mark.step)]
     scale = cast("training.Scale", SCALE.of(view))
     return training.loss(found, bests, context.settings, axis=seen.axis, scale=scale, marks=marks)
 
@@ -120,6 +123,11 @@ def _best(context: Context, seen: Sight, curve: queries.Curve) -> queries.Best |
     return queries.best(context.history, curve, clock=seen.clocks.get(curve.run))
 
 
+def _holds(curve: queries.Curve, step: float) -> bool:
+    """Whether a step lies on a curve."""
+    return len(curve) > 0 and bool(curve.step[0] <= step < curve.step[-1] + curve.bucket)
+
+
 def _checkpoints(context: Context, run: str, found: dict[str, queries.Curve]) -> list[Mark]:
     """The checkpoints of a run as ticks on the axis, of very many the newest; the best one on the curve."""
     validation = found["validation_loss"]
@@ -128,8 +136,6 @@ def _checkpoints(context: Context, run: str, found: dict[str, queries.Curve]) ->
     marks = []
     for one in known[-_MOST_TICKS:]:
         if one.step is None or not len(found[metric]):
-            continue
-        if not found[metric].step[0] <= one.step <= found[metric].step[-1] + found[metric].bucket:
             continue
         value = float(np.interp(one.step, found[metric].middle, found[metric].value))
         text = f"checkpoint at step {one.step:,}, {metric.replace('_', ' ')} {number(value)}"

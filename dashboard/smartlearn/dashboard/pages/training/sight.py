@@ -81,6 +81,11 @@ class Sight:
         """Run → its colour on every panel."""
         return training.run_colors(self.names)
 
+    @property
+    def whole(self) -> Sight:
+        """The same without the zoom."""
+        return replace(self, axis=replace(self.axis, shown=None))
+
     def span(self, run: queries.Run) -> tuple[float, float] | None:
         """The steps of a run that the zoom shows; None is all."""
         if self.axis.shown is None:

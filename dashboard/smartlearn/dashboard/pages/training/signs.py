@@ -67,7 +67,7 @@ def evidence(found: Finding) -> str:
 def advice(context: Context, view: View) -> list[Advice]:
     """What each run that is drawn shows, why, and what to do; the worst first."""
     seen = sight(context, view)
-    found = curves(context, seen, training.LOSSES)
+    found = curves(context, seen.whole, training.LOSSES)
     lines = [line for run in seen.runs for line in _of_run(context, run, found[run.run])]
     return sorted(lines, key=lambda line: _WORST[line.status])
 
