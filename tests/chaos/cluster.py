@@ -34,7 +34,7 @@ from smartlearn.producers.client import EventProducer
 from smartlearn.stream_processors.domain.progress import Progress
 
 PARTITIONS = 4
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
 RAW = {"performance", "training", "interactions"}
 _NOT_DERIVED = RAW | {"alerts", "runs", "annotations"}
 _IDENTITY = ("node", "run", "source", "subject")

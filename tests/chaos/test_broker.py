@@ -15,7 +15,8 @@ from smartlearn.ops import servers
 
 pytestmark = [pytest.mark.chaos, pytest.mark.servers]
 
-ANSWER_S = 60.0
+ANSWER_S = 90.0
+UNREPLICATED = 80
 
 
 def spooled(cluster: Cluster) -> int:
@@ -42,7 +43,10 @@ def test_the_only_broker_killed_under_load_costs_no_event_that_the_producer_acce
 
 
 def test_broker_store_and_workers_killed_at_once_lose_and_double_nothing(cluster: Cluster, seed: int) -> None:
-    """Guards that everything acknowledged is on disk somewhere: broker, store, or spool."""
+    """Guards that everything acknowledged is on disk somewhere: broker, store, or spool.
+
+    A spool that keeps nothing: 1580 differences. Offsets committed as soon as read: 3616 differences.
+    """
     load = Load(seed)
     for name in ("worker-1", "worker-2"):
         cluster.start(name)
@@ -78,7 +82,14 @@ def test_one_of_three_brokers_killed_under_load_costs_seconds_and_no_event(
         with Feeding(load, cluster.send):
             until(lambda: cluster.own_everything("worker-1"), ANSWER_S)
             cluster.await_more()
+            # What the leader alone has dies with it.
+            for follower in ("kafka-1", "kafka-3"):
+                servers.kill(cluster.servers_dir, follower, signal.SIGSTOP)
+            given = len(load.sent)
+            until(lambda: len(load.sent) > given + UNREPLICATED, ANSWER_S)
             servers.kill(cluster.servers_dir, "kafka-2", signal.SIGKILL)
+            for follower in ("kafka-1", "kafka-3"):
+                servers.kill(cluster.servers_dir, follower, signal.SIGCONT)
             cluster.await_more()
             servers.start(cluster.servers_dir, "kafka-2")
             cluster.await_more()

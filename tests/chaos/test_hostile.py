@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.servers]
 HOSTILE = 10_000
 HUGE = 4
 HUGE_BYTES = 5_000_000
-READY_S = 40.0
+READY_S = 90.0
 # The dead letters of a flush, its batches and the allocator's own reserve; the messages are 25 MB in all.
 GROWTH_BYTES = 96 << 20
 

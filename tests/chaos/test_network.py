@@ -19,7 +19,7 @@ from smartlearn.ops.servers import ServersRecord
 
 pytestmark = [pytest.mark.chaos, pytest.mark.servers]
 
-ANSWER_S = 60.0
+ANSWER_S = 90.0
 DOWN_S = 30.0
 
 

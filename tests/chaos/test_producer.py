@@ -25,7 +25,7 @@ from smartlearn.producers.client import EventProducer
 
 pytestmark = [pytest.mark.chaos, pytest.mark.servers]
 
-ANSWER_S = 60.0
+ANSWER_S = 90.0
 EMITTED = 20_000
 
 
@@ -59,7 +59,10 @@ def test_a_producer_killed_while_it_drains_its_spool_has_every_event_stored_once
 def test_a_spool_on_a_full_disk_drops_the_oldest_counts_them_and_delivers_the_rest(
     cluster: Cluster, file_system: Callable[[str], Path]
 ) -> None:
-    """Guards the counted drop of the oldest: delivered and dropped must add up to what was emitted."""
+    """Guards the counted drop of the oldest: delivered and dropped must add up to what was emitted.
+
+    A spool that drops what is new instead: the newest events are missing.
+    """
     servers.kill(cluster.servers_dir, "kafka-1", signal.SIGKILL)
     settings = cluster.settings.model_copy(
         update={"producer": ProducerSettings(spool_path=file_system("1m") / "spool")}

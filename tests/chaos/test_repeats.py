@@ -14,7 +14,7 @@ from smartlearn.core.topics import TOPIC_OF
 
 pytestmark = [pytest.mark.chaos, pytest.mark.servers]
 
-READY_S = 40.0
+READY_S = 90.0
 DAY_S = 24 * 3600
 ROUNDS = 40
 

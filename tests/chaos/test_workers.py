@@ -14,7 +14,7 @@ from tests.stacks import until
 pytestmark = [pytest.mark.chaos, pytest.mark.servers]
 
 # Kafka forgets a killed member after its session timeout, 6 s, and lets nobody read before.
-TAKEOVER_S = 40.0
+TAKEOVER_S = 90.0
 
 
 def test_all_workers_killed_at_once_lose_and_double_nothing(cluster: Cluster, seed: int) -> None:
@@ -49,7 +49,11 @@ def test_a_worker_killed_at_twenty_random_moments_loses_and_doubles_nothing(clus
 
 
 def test_when_one_of_two_workers_is_killed_while_a_third_joins_nothing_is_missing(cluster: Cluster, seed: int) -> None:
-    """Guards the hand-over: what was held is dropped and read again by the next owner, nothing of it twice."""
+    """Guards the hand-over: what was held is dropped and read again by the next owner, nothing of it twice.
+
+    Offsets committed as soon as read: 578 differences. Panes folded without knowing how far each node had come before:
+    4515 differences.
+    """
     load, moments = Load(seed), random.Random(seed)
     for name in ("worker-1", "worker-2"):
         cluster.start(name)
