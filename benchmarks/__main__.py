@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--cases", default=",".join(CASES), help="which, separated by commas")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--runs", type=int, default=RUNS, help="how often each is run; the table has the medians")
+    parser.add_argument("--full", action="store_true", help="import a million samples, not a tenth of that")
     arguments = parser.parse_args()
     names = arguments.cases.split(",")
     unknown = [name for name in names if name not in CASES]
@@ -31,7 +32,7 @@ def main() -> int:
         return 2
     started = time.monotonic()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before; medians of {arguments.runs} runs")
-    with opened(arguments.runs) as stage:
+    with opened(arguments.runs, full=arguments.full) as stage:
         rows = [_row(name, stage) for name in names]
     print(f"took {(time.monotonic() - started) / 60:.1f} minutes")
     if arguments.json is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import memory, producing, throughput
+from benchmarks import importing, latency, memory, pages, producing, throughput
 from benchmarks.report import Case
 
 CASES = {
@@ -13,5 +13,9 @@ CASES = {
     "emit": Case("µs", 5.0, producing.emit, at_most=True),
     "step-hook": Case("µs", 20.0, producing.step_hook, at_most=True),
     "agent": Case("% of a core", 1.0, producing.agent, at_most=True),
+    "live": Case("s (p95)", 1.0, latency.live, at_most=True),
+    "alert": Case("s (p95)", 0.5, latency.alert, at_most=True),
+    "pages": Case("ms (p95)", 500.0, pages.pages, at_most=True),
     "memory": Case("MB", 1000.0, memory.memory, at_most=True),
+    "import": Case("samples/s", None, importing.importing),
 }

@@ -70,10 +70,11 @@ class Carried:
 class Stage:
     """Kafka and InfluxDB of one run of the benchmarks, in a folder that goes with it."""
 
-    def __init__(self, folder: Path, runs: int) -> None:
+    def __init__(self, folder: Path, runs: int, *, full: bool = False) -> None:
         """Build in a folder; the servers start with the first case that needs them."""
         self.folder = folder
         self.runs = runs
+        self.full = full
         self._record: ServersRecord | None = None
         self._numbers = itertools.count(1)
         self._loads: dict[str, Load] = {}
@@ -257,10 +258,10 @@ def owners(stage: Stage, wanted: Sequence[str]) -> None:
 
 
 @contextmanager
-def opened(runs: int) -> Iterator[Stage]:
+def opened(runs: int, *, full: bool) -> Iterator[Stage]:
     """A stage that is cleared away afterwards."""
     with tempfile.TemporaryDirectory(prefix="smartlearn-bench-", ignore_cleanup_errors=True) as folder:
-        stage = Stage(Path(folder), runs)
+        stage = Stage(Path(folder), runs, full=full)
         try:
             yield stage
         finally:
