@@ -19,6 +19,8 @@ MOST_AXES: Final = 8
 _SHADES: Final = 12
 _LOG_FROM: Final = 30.0
 _MOST_WORDS: Final = 12
+_IN_A_ROW: Final = 4
+_ROW: Final = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +83,12 @@ def parallel(
         )
     scales = [_scale(name, [setup.settings.get(name) for setup in known]) for name in names]
     scales.append(_scale(result, [setup.result for setup in known]))
-    fig = style.figure(height, margin={"l": 50, "r": 50, "t": 30, "b": 12}, hovermode="closest")
+    fig = style.figure(height, margin={"l": 50, "r": 50, "t": 46, "b": 12}, hovermode="closest")
     table = np.stack([scale.place for scale in scales], axis=1)
     _lines(fig, known, table)
     for place, scale in enumerate(scales):
-        _upright(fig, place, scale, surface)
+        raised = _ROW if len(scales) > _IN_A_ROW and place % 2 else 0
+        _upright(fig, place, scale, surface, raised)
     fig.update_xaxes(range=[-0.15, len(scales) - 0.85], visible=False, fixedrange=True)
     fig.update_yaxes(range=[-0.04, 1.04], visible=False, fixedrange=True)
     return fig
@@ -94,11 +97,12 @@ def parallel(
 def _lines(fig: go.Figure, setups: Sequence[Setup], table: FloatArray) -> None:
     rank = np.argsort(np.argsort([-setup.result for setup in setups])) / max(len(setups) - 1, 1)
     shade = np.minimum((rank * _SHADES).astype(int), _SHADES - 1)
+    faint = min(0.6, max(0.1, 8 / len(setups)))
     for one in range(_SHADES):
         members = [place for place in np.flatnonzero(shade == one).tolist() if setups[place].color is None]
         if members:
             share = one / (_SHADES - 1)
-            _trace(fig, setups, table, members, (theme.BLUE, 0.8 + 0.8 * share**4, 0.1 + 0.75 * share**4))
+            _trace(fig, setups, table, members, (theme.BLUE, 0.8 + 0.8 * share**4, faint + (0.85 - faint) * share**4))
     for place, setup in enumerate(setups):
         if setup.color is not None:
             _trace(fig, setups, table, [place], (setup.color, 2.6, 1.0))
@@ -131,11 +135,12 @@ def _trace(
     )  # fmt: skip
 
 
-def _upright(fig: go.Figure, place: int, scale: _Scale, surface: str | None) -> None:
+def _upright(fig: go.Figure, place: int, scale: _Scale, surface: str | None, raised: int) -> None:
+    """An axis; its title stands `raised` px higher, so that neighbours' do not touch on a phone."""
     fig.add_shape(type="line", x0=place, x1=place, y0=0, y1=1, layer="below", line={"color": theme.GREY, "width": 1})
     fig.add_annotation(
-        text=f"<b>{style.shorten(style.readable(scale.title), 18)}</b>", x=place, y=1, xanchor="center",
-        yanchor="bottom", yshift=10, showarrow=False, font={"size": 11},
+        text=f"<b>{style.shorten(style.readable(scale.title), 16)}</b>", x=place, y=1, xanchor="center",
+        yanchor="bottom", yshift=10 + raised, showarrow=False, font={"size": 11},
     )  # fmt: skip
     for at, word in scale.ticks:
         fig.add_annotation(

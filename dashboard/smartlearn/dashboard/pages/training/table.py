@@ -12,7 +12,6 @@ import plotly.io as pio
 from smartlearn.dashboard import queries
 from smartlearn.dashboard.figures import parallel as drawing
 from smartlearn.dashboard.figures import style, training
-from smartlearn.dashboard.format import ago
 from smartlearn.dashboard.pages.training.sight import shown_runs
 from smartlearn.dashboard.panels import Column, Context
 from smartlearn.dashboard.queries.window import SECOND
@@ -35,7 +34,7 @@ COLUMNS: Final = (
     Column("duration", "Duration", "duration", 104),
     Column("gpu_hours", "GPU hours", "number", 84),
     Column("node", "Node", "text", 110),
-    Column("age", "Newest step", "text", 110),
+    Column("age", "Newest step ago", "duration", 110),
 )
 
 _STATE: Final[dict[queries.RunState, Status]] = {
@@ -132,7 +131,7 @@ def _row(
         "left": _known(run.left_s),
         "duration": run.duration_s,
         "gpu_hours": run.gpu_hours,
-        "age": ago((now - run.updated) / SECOND),
+        "age": max(now - run.updated, 0) / SECOND,
         **{f"{_PREFIX}{name}": value for name, value in _plain(run).items()},
     }
 
