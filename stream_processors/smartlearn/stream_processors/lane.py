@@ -78,6 +78,11 @@ class _Origin(NamedTuple):
     partition: _Partition
     effect: Effect
 
+    @property
+    def noted(self) -> int | None:
+        """How many of the message's rows were in the store before it, where that was asked already."""
+        return self.partition.progress.known.get(self.effect.offset)
+
     def unstored(self, rows: int, fate: str) -> None:
         """Count rows that turned out not to be stored."""
         for counter, change in (("stored", -rows), (fate, rows)):
@@ -129,7 +134,7 @@ class Lane:
         with self._lock:
             newest: Mapping[str, int] = {}
             for partition in partitions:
-                stored = self._store.get_state(self._state_key(partition))
+                stored = self._store.get_state(self._key(partition))
                 # One copy is what is passed, the other what is read; they part from here on.
                 progress, read = (
                     Progress(epoch=self._epoch) if stored is None else Progress.decode(stored) for _ in range(2)
@@ -137,6 +142,7 @@ class Lane:
                 other_life = progress.epoch != self._epoch
                 if other_life:
                     progress.offset, progress.epoch = 0, self._epoch
+                    progress.known.clear()
                 clean = stored is None or progress.released
                 progress.released = False
                 self._partitions[partition] = _Partition(
@@ -184,6 +190,12 @@ class Lane:
             for partition in partitions:
                 if self._partitions.pop(partition, None) is not None:
                     self._deriver.close(partition)
+            # Rows that are written after the next owner asked what the store knows would be known to it.
+            self._raw.keep(self._holds)
+            self._placed = [placed for placed in self._placed if self._holds(placed[2])]
+
+    def _holds(self, origin: _Origin) -> bool:
+        return self._partitions.get(origin.number) is origin.partition
 
     def release(self) -> None:
         """Note with the progress of every partition that this worker will not write any more.
@@ -194,9 +206,7 @@ class Lane:
         with self._lock:
             for partition in self._partitions.values():
                 partition.progress.released = True
-            self._store.put_state(
-                {self._state_key(number): each.progress.encode() for number, each in self._partitions.items()}
-            )
+            self._store_progress(self._partitions)
 
     def receive(self, records: Iterable[Record], now: float) -> list[Batch]:
         """Take records in, in the order of their offsets; the rows that count are returned."""
@@ -296,15 +306,42 @@ class Lane:
             self._outbox.append(_refused_letter(point, self.topic, origin))
 
     def _count_known(self) -> None:
-        """Count the placed rows that are in the store already as duplicates: they have no number to be known by."""
+        """Count the placed rows that are in the store already as duplicates: they have no number to be known by.
+
+        What is found is stored before the rows are. The store would name rows that this message brought itself, once
+        they are written and the message is read again.
+        """
+        known = self._known_rows()
+        asked = [origin for origin, _ in known if origin.noted is None]
+        for origin, rows in known:
+            origin.partition.progress.known[origin.effect.offset] = rows
+        try:
+            self._store_progress({origin.number: origin.partition for origin in asked})
+        except BaseException:
+            for origin in asked:
+                del origin.partition.progress.known[origin.effect.offset]
+            raise
+        for origin, rows in known:
+            origin.unstored(min(rows, origin.effect.counts.get("stored", 0)), "duplicate")
+        self._placed.clear()
+
+    def _known_rows(self) -> list[tuple[_Origin, int]]:
+        """How many placed rows of each message were known before it: as noted, or else as the store says."""
         written: dict[tuple[Kind, str, str], Int64Array] = {}
-        while self._placed:
-            batch, points, origin = self._placed[-1]
+        rows: dict[tuple[int, int], int] = {}
+        origins: dict[tuple[int, int], _Origin] = {}
+        for batch, points, origin in self._placed:
+            message = origin.number, origin.effect.offset
+            origins[message] = origin
             sender = (batch.kind, batch.source, batch.key)
-            known = np.append(written.get(sender, _NO_TIMES), self._stored_times(batch, points))
-            origin.unstored(int(np.isin(points.time, known).sum()), "duplicate")
-            written[sender] = np.append(written.get(sender, _NO_TIMES), points.time)
-            self._placed.pop()
+            before = written.get(sender, _NO_TIMES)
+            written[sender] = np.append(before, points.time)
+            if origin.noted is None:
+                times = np.append(before, self._stored_times(batch, points))
+                rows[message] = rows.get(message, 0) + int(np.isin(points.time, times).sum())
+            else:
+                rows[message] = origin.noted
+        return [(origins[message], found) for message, found in rows.items()]
 
     def _stored_times(self, batch: Batch, points: Points) -> Int64Array:
         """The times of a sender's stored points within those of a batch, ns."""
@@ -324,13 +361,16 @@ class Lane:
                 partition.seen.forget(before)
                 partition.progress.forget(before)
                 moved[number] = partition
-        if moved:
-            self._store.put_state({self._state_key(number): each.progress.encode() for number, each in moved.items()})
+        self._store_progress(moved)
         for partition in moved.values():
             partition.unsaved = False
         return {number: partition.progress.offset for number, partition in moved.items()}
 
-    def _state_key(self, partition: int) -> str:
+    def _store_progress(self, partitions: Mapping[int, _Partition]) -> None:
+        if partitions:
+            self._store.put_state({self._key(number): each.progress.encode() for number, each in partitions.items()})
+
+    def _key(self, partition: int) -> str:
         return f"progress/{self.topic}/{partition}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Generic, TypeVar, cast
 
 import numpy as np
@@ -72,6 +72,11 @@ class RawPoints(Generic[Origin]):
         """Hold the points of one message."""
         self._held.append((points, origin))
         self._rows += len(points)
+
+    def keep(self, wanted: Callable[[Origin], bool]) -> None:
+        """Hold only the points of the messages that are wanted."""
+        self._held = [(points, origin) for points, origin in self._held if wanted(origin)]
+        self._rows = sum(len(points) for points, _ in self._held)
 
     def clear(self) -> None:
         """Hold nothing."""

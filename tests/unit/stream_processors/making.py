@@ -112,6 +112,10 @@ class Faulty:
         first = self.calls[name]
         self._failing[name] = lambda counter: counter[name] - first - 1 in calls
 
+    def heal(self) -> None:
+        """Let no call fail any more."""
+        self._failing.clear()
+
     def __getattr__(self, name: str) -> Any:
         method = getattr(self.real, name)
         if not callable(method):

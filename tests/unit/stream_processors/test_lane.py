@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,43 @@ def test_a_file_imported_again_is_counted_as_duplicate_at_once_and_after_a_resta
     pipeline.settle(LATER)
     pipeline.start()
     assert pipeline.counts(PERFORMANCE) == expected
+
+
+@pytest.mark.parametrize("call", ["query", "put_state", "write"])
+@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("dies", [False, True])
+def test_an_import_that_is_read_again_is_counted_as_stored_wherever_the_first_attempt_ended(
+    pipeline: Pipeline, call: str, number: int, dies: bool
+) -> None:
+    store = faulty(pipeline)
+    pipeline.send(as_import(performance("node-a", [1, 2, 3])))
+    pipeline.send(as_import(performance("node-a", [2, 3, 4]), first_place=1))
+    pipeline.send(as_import(performance("node-a", [20, 21]), first_place=9))
+    pipeline.step(NOW)
+    store.fail(call, number)
+    with suppress(StoreUnavailable):
+        pipeline.flush(LATER)
+    if dies:
+        pipeline.start()
+    pipeline.settle(LATER)
+    counts = pipeline.counts(PERFORMANCE)
+    assert (counts["in"], counts["stored"], counts["duplicate"]) == (8, 6, 2)
+    assert raw_rows(pipeline) == 6
+    stored = pipeline.store.get_state(f"progress/{PERFORMANCE}/{partition('node-a')}")
+    assert stored is not None
+    assert Progress.decode(stored).known == {}
+
+
+def test_rows_of_a_partition_that_was_let_go_are_not_written_before_its_next_owner_asks_for_them(
+    pipeline: Pipeline,
+) -> None:
+    pipeline.send(as_import(performance("node-a", [1, 2, 3])))
+    pipeline.step(NOW)
+    lane = pipeline.lanes[PERFORMANCE]
+    lane.revoke(range(PARTITIONS))
+    assert lane.rows_held() == 0
+    assert lane.flush(NOW) == {}
+    assert raw_rows(pipeline) == 0
 
 
 def test_a_record_that_is_handed_over_twice_counts_once(pipeline: Pipeline) -> None:

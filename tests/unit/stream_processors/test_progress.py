@@ -136,6 +136,15 @@ def test_a_sender_and_an_owner_that_were_silent_for_long_are_forgotten_together(
     assert progress.frontier.encode() == {"owners": {}, "floor": 100}
 
 
+def test_what_was_known_of_a_message_is_kept_until_it_is_passed() -> None:
+    progress = Progress(known={3: 5, 4: 0, 9: 1})
+    progress.apply(Effect(3))
+    assert Progress.decode(progress.encode()).known == {4: 0, 9: 1}
+    progress.apply(Effect(6))
+    progress.forget(0)
+    assert progress.known == {9: 1}
+
+
 def test_rows_that_were_refused_came_but_were_not_taken() -> None:
     progress = Progress()
     progress.apply(Effect(0, refused=[(("host", "b", "k"), 0, 3)], rows=[(("host", "b", "k"), 3, 5)]))

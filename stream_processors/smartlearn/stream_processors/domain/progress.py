@@ -87,6 +87,8 @@ class Progress:
         counts: the ledger up to `offset`: source → counter → rows. What cannot be read is of the source `external`.
         seen: the rows read up to `offset`.
         released: whether the owner that stored this has ended and will not write any more.
+        known: offset of a message not passed yet → how many of its rows without numbers were in the store before it.
+            Stored before the rows are, so that whoever reads the message again does not count its own rows as known.
     """
 
     offset: int = 0
@@ -95,10 +97,12 @@ class Progress:
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     seen: SeenRows = field(default_factory=SeenRows)
     released: bool = False
+    known: dict[int, int] = field(default_factory=dict)
 
     def apply(self, effect: Effect) -> None:
         """Pass one message."""
         self.offset = effect.offset + 1
+        self.known.pop(effect.offset, None)
         if effect.counts:
             counts = self.counts.setdefault(effect.source, dict.fromkeys(COUNTERS, 0))
             for counter, rows in effect.counts.items():
@@ -115,9 +119,10 @@ class Progress:
         return {counter: sum(counts[counter] for counts in self.counts.values()) for counter in COUNTERS}
 
     def forget(self, before: int) -> None:
-        """Drop what is known of senders and owners that were silent since `before` (µs)."""
+        """Drop what is known of senders and owners silent since `before` (µs), and of messages passed over."""
         self.seen.forget(before)
         self.frontier.forget(before)
+        self.known = {offset: rows for offset, rows in self.known.items() if offset >= self.offset}
 
     def encode(self) -> bytes:
         """As bytes for the store."""
@@ -128,6 +133,7 @@ class Progress:
                 "frontier": self.frontier.encode(),
                 "counts": self.counts,
                 "released": self.released,
+                "known": list(self.known.items()),
                 "seen": self.seen.encode(),
             }
         )
@@ -143,6 +149,7 @@ class Progress:
             counts=stored["counts"],
             seen=SeenRows.decode(stored["seen"]),
             released=stored.get("released", False),
+            known=dict(stored.get("known", ())),
         )
 
 
