@@ -86,9 +86,15 @@ def parallel(
     fig = style.figure(height, margin={"l": 50, "r": 50, "t": 46, "b": 12}, hovermode="closest")
     table = np.stack([scale.place for scale in scales], axis=1)
     _lines(fig, known, table)
+    words = []
     for place, scale in enumerate(scales):
-        raised = _ROW if len(scales) > _IN_A_ROW and place % 2 else 0
-        _upright(fig, place, scale, surface, raised)
+        words += _upright(place, scale, surface, _ROW if len(scales) > _IN_A_ROW and place % 2 else 0)
+    line = {"color": theme.GREY, "width": 1}
+    axes = [
+        {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "layer": "below", "line": line}
+        for at in range(len(scales))
+    ]
+    fig.update_layout(annotations=words, shapes=axes)
     fig.update_xaxes(range=[-0.15, len(scales) - 0.85], visible=False, fixedrange=True)
     fig.update_yaxes(range=[-0.04, 1.04], visible=False, fixedrange=True)
     return fig
@@ -135,25 +141,20 @@ def _trace(
     )  # fmt: skip
 
 
-def _upright(fig: go.Figure, place: int, scale: _Scale, surface: str | None, raised: int) -> None:
-    """An axis; its title stands `raised` px higher, so that neighbours' do not touch on a phone."""
-    fig.add_shape(type="line", x0=place, x1=place, y0=0, y1=1, layer="below", line={"color": theme.GREY, "width": 1})
-    fig.add_annotation(
-        text=f"<b>{style.shorten(style.readable(scale.title), 16)}</b>", x=place, y=1, xanchor="center",
-        yanchor="bottom", yshift=10 + raised, showarrow=False, font={"size": 11},
-    )  # fmt: skip
-    for at, word in scale.ticks:
-        fig.add_annotation(
-            text=style.shorten(word, 12),
-            x=place,
-            y=at,
-            xanchor="right",
-            xshift=-6,
-            showarrow=False,
-            font={"size": 10},
-            bgcolor=surface,
-            borderpad=1,
-        )
+def _upright(place: int, scale: _Scale, surface: str | None, raised: int) -> list[dict[str, Any]]:
+    """The words of an axis; its title stands `raised` px higher, so that neighbours' do not touch on a phone."""
+    title = {
+        "text": f"<b>{style.shorten(style.readable(scale.title), 16)}</b>", "x": place, "y": 1, "xanchor": "center",
+        "yanchor": "bottom", "yshift": 10 + raised, "showarrow": False, "font": {"size": 11},
+    }  # fmt: skip
+    ticks = [
+        {
+            "text": style.shorten(word, 12), "x": place, "y": at, "xanchor": "right", "xshift": -6, "showarrow": False,
+            "font": {"size": 10}, "bgcolor": surface, "borderpad": 1,
+        }
+        for at, word in scale.ticks
+    ]  # fmt: skip
+    return [title, *ticks]
 
 
 def _scale(title: str, values: Sequence[Any]) -> _Scale:

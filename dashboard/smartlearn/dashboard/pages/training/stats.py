@@ -27,14 +27,15 @@ def stats(context: Context, view: View) -> list[Stat]:
         return [Stat(label, NOTHING) for label in LABELS]
     newest = max(runs, key=lambda run: run.updated)
     found = queries.curves(context.history, newest.run, ("training_loss", "validation_loss", "accuracy"))
-    best = queries.best(context.history, found["validation_loss"])
+    clock = queries.clock(context.history, newest.run, newest.started, newest.updated)
+    best = queries.best(context.history, found["validation_loss"], clock=clock)
     return [
         _runs(runs),
         _loss(context, newest, found["training_loss"]),
         _best(context, found, best),
         _accuracy(context, found["accuracy"]),
         _speed(newest),
-        _spent(context, newest, found["validation_loss"], best),
+        _spent(context, newest, found["validation_loss"], best, clock),
     ]
 
 
@@ -116,7 +117,9 @@ def _speed(run: queries.Run) -> Stat:
     return Stat(LABELS[4], words[0], words[1] if len(words) > 1 else "", note=left, hint=f"{run.run}, over {over}")
 
 
-def _spent(context: Context, run: queries.Run, validation: queries.Curve, best: queries.Best | None) -> Stat:
+def _spent(
+    context: Context, run: queries.Run, validation: queries.Curve, best: queries.Best | None, clock: queries.Clock
+) -> Stat:
     """GPU-hours from the best checkpoint to the newest step: what is lost if the run goes back to it.
 
     Of a run that told no checkpoint, from its best step.
@@ -125,7 +128,6 @@ def _spent(context: Context, run: queries.Run, validation: queries.Curve, best: 
     if kept is not None:
         since, value, note = kept[0].time, kept[1], f"checkpoint of step {kept[0].step:,}"
     elif best is not None:
-        clock = queries.clock(context.history, run.run, run.started, run.updated)
         since = int(clock.at(np.array([float(best.step)]))[0])
         value, note = best.value, f"step {best.step:,}; no checkpoint told"
     else:
