@@ -14,11 +14,12 @@ from smartlearn.core.settings import Settings
 from smartlearn.core.stores import open_store
 from smartlearn.core.stores.base import MetricStore
 from smartlearn.dashboard import queries
+from smartlearn.dashboard.components import column_defs
 from smartlearn.dashboard.figures.parallel import Setup, parallel, varying
 from smartlearn.dashboard.pages import training
 from smartlearn.dashboard.pages.training.sight import curves, sight
 from smartlearn.dashboard.pages.training.stats import best_checkpoint
-from smartlearn.dashboard.panels import Context
+from smartlearn.dashboard.panels import Context, Table
 from smartlearn.dashboard.view import View, parse_view
 
 NOW = 1_790_000_000 * SECOND
@@ -222,3 +223,14 @@ def test_settings_that_do_not_differ_have_no_axis() -> None:
     titles = [one.text for one in figure.layout.annotations if "<b>" in one.text]
     assert titles == ["<b>lr</b>", "<b>name</b>", "<b>loss</b>"]
     assert not parallel(setups[:2], "loss").data
+
+
+def test_numbers_of_the_table_sort_and_filter_as_numbers(context: Context) -> None:
+    rows = training.run_rows(context, view())
+    (table,) = [panel for panel in training.PAGE.panels if isinstance(panel, Table)]
+    columns = {column["field"]: column for column in column_defs(table, rows)}
+    for name in ("step", "best_step", "duration", "left", "age", "gpu_hours", "set_lr"):
+        assert columns[name]["filter"] == "agNumberColumnFilter"
+        assert all(row.get(name) is None or isinstance(row[name], int | float) for row in rows)
+    assert columns["run"]["filter"] == "agTextColumnFilter"
+    assert "filter" not in columns["shown"]
