@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,20 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import orjson
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
-from tests.comparison import differences, stored_rows
+from tests.comparison import differences
+from tests.processes import WorkerProcesses
 from tests.reference import Events, Rows, alerts_of, micros, rows_of
-from tests.stacks import environment, until
+from tests.stacks import until
 
 from smartlearn.core.batch import Batch
 from smartlearn.core.settings import InfluxSettings, KafkaSettings, RetentionSettings, Settings, StoreSettings
-from smartlearn.core.stores import open_store
 from smartlearn.core.stores.base import SeriesQuery
 from smartlearn.core.stores.influx_setup import init_influx
-from smartlearn.core.topics import ALERTS, LIVE, TOPIC_OF, client_config, ensure_topics, verify_topics
+from smartlearn.core.topics import TOPIC_OF, client_config, ensure_topics, verify_topics
 from smartlearn.ops import servers
 from smartlearn.ops.servers import ServersRecord
 from smartlearn.producers.client import EventProducer
@@ -42,15 +38,12 @@ _IDENTITY = ("node", "run", "source", "subject")
 _number = itertools.count(1)
 
 
-class Cluster:
+class Cluster(WorkerProcesses):
     """Servers with empty topics and buckets, a producer, and the workers that a test starts.
 
     Attributes:
-        settings: of the workers, and of everything here.
         servers_dir: where the servers' data directory is.
-        store: the workers' store, of this process.
         producer: sends what a test sends.
-        workers: the workers that were started, by name, the last one of each.
     """
 
     def __init__(self, folder: Path, servers_dir: Path, record: ServersRecord, more: Mapping[str, str]) -> None:
@@ -65,47 +58,21 @@ class Cluster:
         influx = InfluxSettings(url=record.influxdb_url, org=record.org, prefix=f"chaos{number}")
         tokens = init_influx(influx, RetentionSettings(), record.admin_token or "")
         influx = influx.model_copy(update={"token": SecretStr(tokens.write)})
-        self.settings = Settings(
-            data_dir=folder, node="chaos", kafka=kafka, store=StoreSettings(kind="influxdb", influx=influx)
-        )
         _empty_topics(kafka)
-        self._variables = {
-            "SMARTLEARN_DATA_DIR": str(folder),
-            "SMARTLEARN_KAFKA__BOOTSTRAP_SERVERS": str(kafka.bootstrap_servers),
-            "SMARTLEARN_KAFKA__PARTITIONS": str(kafka.partitions),
-            "SMARTLEARN_KAFKA__REPLICATION": str(kafka.replication),
-            "SMARTLEARN_KAFKA__GROUP": kafka.group,
-            "SMARTLEARN_STORE__KIND": "influxdb",
-            "SMARTLEARN_STORE__INFLUX__URL": str(influx.url),
-            "SMARTLEARN_STORE__INFLUX__ORG": influx.org,
-            "SMARTLEARN_STORE__INFLUX__PREFIX": influx.prefix,
-            "SMARTLEARN_STORE__INFLUX__TOKEN": tokens.write,
-            **more,
-        }
-        self.store = open_store(self.settings)
+        super().__init__(
+            Settings(data_dir=folder, node="chaos", kafka=kafka, store=StoreSettings(kind="influxdb", influx=influx)),
+            {
+                "SMARTLEARN_KAFKA__REPLICATION": str(kafka.replication),
+                "SMARTLEARN_KAFKA__GROUP": kafka.group,
+                "SMARTLEARN_STORE__KIND": "influxdb",
+                "SMARTLEARN_STORE__INFLUX__URL": str(influx.url),
+                "SMARTLEARN_STORE__INFLUX__ORG": influx.org,
+                "SMARTLEARN_STORE__INFLUX__PREFIX": influx.prefix,
+                "SMARTLEARN_STORE__INFLUX__TOKEN": tokens.write,
+                **more,
+            },
+        )
         self.producer = EventProducer(self.settings)
-        self.workers: dict[str, subprocess.Popen[bytes]] = {}
-        self._started: list[subprocess.Popen[bytes]] = []
-        self._heard: dict[str, dict[str, Any]] = {}
-        self._live = self._reader(LIVE)
-
-    def environment(self) -> dict[str, str]:
-        """The variables of a process that belongs to the cluster."""
-        return {**environment(), **self._variables}
-
-    def start(self, name: str, *command: str, **more: str) -> subprocess.Popen[bytes]:
-        """Start a worker, with a command before its own where one is given; it owns partitions seconds later."""
-        with (self.settings.data_dir / f"{name}.log").open("ab") as log:
-            worker = subprocess.Popen(
-                [*command, sys.executable, "-m", "smartlearn.stream_processors"],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**self.environment(), "SMARTLEARN_WORKER_NAME": name, **more},
-            )
-        self.workers[name] = worker
-        self._started.append(worker)
-        self._heard.pop(name, None)
-        return worker
 
     def kill(self, *names: str) -> None:
         """Kill workers, all at the same moment."""
@@ -120,12 +87,8 @@ class Cluster:
 
     def heartbeat(self, worker: str) -> dict[str, Any]:
         """The newest heartbeat of the process that a worker is now; empty where there was none."""
-        while message := self._live.poll(0):
-            if message.error() is None:
-                beat: dict[str, Any] = orjson.loads(message.value() or b"")
-                if beat["worker"] in self.workers and beat["pid"] == self.workers[beat["worker"]].pid:
-                    self._heard[beat["worker"]] = beat
-        return self._heard.get(worker, {})
+        beat = super().heartbeat(worker)
+        return beat if beat and beat["pid"] == self.workers[worker].pid else {}
 
     def owned(self, worker: str) -> set[tuple[str, int]]:
         """The partitions that a worker says it owns."""
@@ -143,40 +106,12 @@ class Cluster:
 
     def stored(self, measurement: str = "performance") -> int:
         """How many points of a measurement are stored."""
-        return sum(len(series) for series in self.store.query(SeriesQuery(measurement)))
+        return super().stored(measurement)
 
     def await_more(self, patience_s: float = PATIENCE_S) -> None:
         """Wait until some more samples are stored than now."""
         before = self.stored()
         until(lambda: self.stored() > before + 20, patience_s)
-
-    def messages(self, topic: str) -> list[Message]:
-        """Everything on a topic."""
-        consumer = self._reader(topic)
-        try:
-            left = {part.partition: self._end(consumer, part) for part in consumer.assignment()}
-            found = []
-            while any(left.values()):
-                message = consumer.poll(10)
-                assert message is not None, f"{topic} ended early"
-                if message.error() is not None:
-                    continue
-                found.append(message)
-                number = message.partition() or 0
-                if (message.offset() or 0) + 1 >= left[number]:
-                    left[number] = 0
-            return found
-        finally:
-            consumer.close()
-
-    def valid_alerts(self) -> dict[str, dict[str, Any]]:
-        """The transitions that hold, as a consumer sees them: the highest revision of each id."""
-        newest: dict[str, dict[str, Any]] = {}
-        for message in self.messages(ALERTS):
-            alert: dict[str, Any] = orjson.loads(message.value() or b"")
-            if alert["id"] not in newest or alert["revision"] > newest[alert["id"]]["revision"]:
-                newest[alert["id"]] = alert
-        return {name: alert for name, alert in newest.items() if alert["revision"] % 2 == 0}
 
     def ledger(self, topic: str) -> Counter[str]:
         """The counters of a topic that are stored beside its offsets."""
@@ -223,7 +158,7 @@ class Cluster:
             return [f"{lag} messages are not committed"]
         found = self._raw_unlike(events)
         if not found:
-            found = differences(self._derived(), expected)
+            found = differences(self.rows(*_NOT_DERIVED), expected)
         if not found:
             alerts = {alert.id: (alert.node, alert.previous, alert.state) for alert in alerts_of(events.performance)}
             told = {i: (alert["node"], alert["previous"], alert["state"]) for i, alert in self.valid_alerts().items()}
@@ -257,12 +192,6 @@ class Cluster:
         found = [f"{times} times too few: {event}" for event, times in (wanted - stored).items()]
         return found + [f"{times} times too many: {event}" for event, times in (stored - wanted).items()]
 
-    def _derived(self) -> Rows:
-        found: Rows = {}
-        for name in set(self.store.measurements()) - _NOT_DERIVED:
-            found |= stored_rows(self.store.query(SeriesQuery(name)))
-        return found
-
     def _stored_alerts(self) -> set[str]:
         return {
             str(series.fields["id"][row])
@@ -271,31 +200,14 @@ class Cluster:
             if int(revision) % 2 == 0
         }
 
-    def logs(self) -> str:
-        """The ends of the workers' logs, for a failing test."""
-        return "\n".join(f"== {log.name}\n{log.read_text()[-3000:]}" for log in self.settings.data_dir.glob("*.log"))
-
     def close(self) -> None:
         """End what was started."""
-        for worker in self._started:
-            if worker.poll() is None:
-                worker.send_signal(signal.SIGCONT)
-                worker.kill()
-            worker.wait(10)
-        self._live.close()
         self.producer.close(0.5)
-        self.store.close()
+        super().close()
 
     @staticmethod
     def _end(consumer: Consumer, part: TopicPartition) -> int:
         return int(consumer.get_watermark_offsets(part, timeout=10)[1])
-
-    def _reader(self, topic: str) -> Consumer:
-        config = {"group.id": "chaos", "enable.auto.commit": False, "auto.offset.reset": "earliest", "log_level": 0}
-        consumer = Consumer(client_config(self.settings.kafka) | config)
-        known = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        consumer.assign([TopicPartition(topic, number, 0) for number in known])
-        return consumer
 
 
 def _empty_topics(kafka: KafkaSettings) -> None:

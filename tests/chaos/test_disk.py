@@ -14,7 +14,7 @@ from tests.reference import rows_of
 from tests.stacks import until
 from tests.workers import PARTITIONS, PATIENCE_S, Bench, bench
 
-from smartlearn.core.topics import PERFORMANCE, TOPIC_OF
+from smartlearn.core.topics import TOPIC_OF, TRAINING
 
 pytestmark = pytest.mark.chaos
 
@@ -59,9 +59,9 @@ def test_sqlite_on_a_full_disk_costs_time_and_nothing_else(file_system: Callable
         send(desk, load, ROUNDS)
         until(lambda: desk.stored("performance") > 0, PATIENCE_S)
         ballast = fill(desk.settings.data_dir)
-        read = desk.counts(PERFORMANCE, "worker-1")["in"]
+        read = desk.counts(TRAINING, "worker-1")["in"]
         send(desk, load, ROUNDS)
-        until(lambda: desk.counts(PERFORMANCE, "worker-1")["in"] > read, PATIENCE_S)
+        until(lambda: desk.counts(TRAINING, "worker-1")["in"] > read, PATIENCE_S)
         since = desk.heartbeat("worker-1")["sent"]
         until(lambda: desk.heartbeat("worker-1")["sent"] > since + FULL_US, PATIENCE_S)
         stored = desk.stored("performance")
