@@ -8,14 +8,14 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from smartlearn.core.batch import EXTERNAL_SOURCE, Batch, Kind
+from smartlearn.core.batch import EXTERNAL_SOURCE, Batch, Int64Array, Kind
 from smartlearn.core.settings import WindowSettings
 from smartlearn.stream_processors.deriver import Arrival
 from smartlearn.stream_processors.domain.derive import OwnerPanes, Row, rows_of
-from smartlearn.stream_processors.domain.grouping import Grouped, summarize_panes
+from smartlearn.stream_processors.domain.grouping import Grouped, Rows, summarize_panes
 from smartlearn.stream_processors.domain.panes import Clock, Pane, PaneBook, PaneValue, SeriesKey
 from smartlearn.stream_processors.domain.progress import BEGINNING, Frontier
-from smartlearn.stream_processors.domain.suspects import Suspects
+from smartlearn.stream_processors.domain.suspects import SuspectPanes, Suspects
 from smartlearn.stream_processors.domain.windows import MICROS, PaneGrid
 from smartlearn.stream_processors.pane_store import PaneStore, add_summary
 
@@ -82,14 +82,14 @@ class PaneDeriver:
         self._written: dict[tuple[int, str], list[int]] = {}
         self._suspects: dict[int, Suspects] = {}
 
-    def open(self, partition: int, frontier: Frontier, *, clean: bool) -> None:
+    def open(self, partition: int, frontier: Frontier, suspects: SuspectPanes, *, clean: bool) -> None:
         """See `Deriver.open`."""
         lateness = round(self._windows.lateness_s * MICROS)
         self._books[partition] = PaneBook(self._grid, lateness, self._windows.idle_s, frontier)
         for follower in self._followers:
             follower.forget()
-        if not clean and self._keep_raw:
-            self._suspects[partition] = Suspects(round(self._windows.future_s * MICROS))
+        if self._keep_raw:
+            self._suspects[partition] = Suspects(suspects, round(self._windows.future_s * MICROS), clean=clean)
 
     def close(self, partition: int) -> None:
         """See `Deriver.close`."""
@@ -103,15 +103,21 @@ class PaneDeriver:
 
     def fold(self, arrivals: Sequence[Arrival], now: float) -> None:
         """See `Deriver.fold`."""
-        groups: list[Grouped] = []
-        touched: list[dict[int, Pane]] = []
+        # What an owner sent in several messages is aggregated at once, where it has the same columns.
+        alike: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[Batch]] = {}
+        folding: dict[str, dict[int, Pane]] = {}
         for arrival in arrivals:
             batch = arrival.batch
             owner = self._owner_of(batch)
             panes = self._touch(owner, arrival, now)
             if any(not pane.from_store for pane in panes.values()):
-                groups.append(self._panes.grouping(owner, batch.timestamp, batch.numbers, batch.texts))
-                touched.append(panes)
+                alike.setdefault((owner, tuple(batch.numbers), tuple(batch.texts)), []).append(batch)
+                folding.setdefault(owner, {}).update(panes)
+        groups: list[Grouped] = []
+        for (owner, *_), batches in alike.items():
+            rows = Rows.of(batches)
+            groups.append(self._panes.grouping(owner, rows.times, rows.numbers, rows.texts))
+        touched = [folding[owner] for owner, *_ in alike]
         for (index, key), summaries in summarize_panes(groups, self._grid.length).items():
             for start, summary in summaries.items():
                 pane = touched[index].get(start)
@@ -125,18 +131,26 @@ class PaneDeriver:
         arrival.effect.owner = owner
         clock = book.clock(_clock_key(batch), imported=batch.imported)
         computable_from = self._computable_from(now)
-        starts, rows = np.unique(self._grid.starts(batch.timestamp), return_counts=True)
+        newest, rows_of = self._starts(batch.timestamp)
         panes = {}
-        for start, count in zip(starts.tolist(), rows.tolist(), strict=True):
+        for start, count in rows_of:
             folds = not batch.imported and book.folds(owner, start)
             known = folds or (computable_from is not None and start >= computable_from)
             if not known or (not batch.imported and book.is_late(start, clock)):
                 arrival.effect.count("late", count)
             if known:
                 panes[start] = book.touch(owner, start, arrival.offset, clock, imported=batch.imported)
-        clock.event_time = max(clock.event_time, int(batch.timestamp.max()))
+        clock.event_time = max(clock.event_time, newest)
         clock.arrived = now
         return panes
+
+    def _starts(self, times: Int64Array) -> tuple[int, list[tuple[int, int]]]:
+        """The newest of event times, and how many lie in each pane (start in µs), ascending."""
+        if len(times) == 1:
+            time = int(times[0])
+            return time, [(self._grid.start(time), 1)]
+        starts, rows = np.unique(self._grid.starts(times), return_counts=True)
+        return int(times.max()), list(zip(starts.tolist(), rows.tolist(), strict=True))
 
     def _computable_from(self, now: float) -> int | None:
         """The first pane start that can be computed from the store at `now` (s), µs; None where no raw is kept."""
@@ -190,14 +204,23 @@ class PaneDeriver:
             book.forget(now)
 
     def _look_again(self, partition: int, now: float) -> None:
-        """Compute again what stands otherwise in the store than its raw events say, of the panes under suspicion."""
+        """Compute again, of the panes under suspicion, what stands otherwise in the store than its raw events say.
+
+        The first time it is all of them: where a zombie and its successor wrote at the same moment, what derives from a
+        right pane may be wrong.
+        """
         if partition not in self._suspects:
             return
-        for owner, starts in self._suspects[partition].due(now, _OWNERS_A_LOOK).items():
-            right = self._panes.from_raw(owner, starts)
-            stored = self._panes.contexts([owner], starts[0], starts[-1] + 1)[owner]
-            wrong = [start for start in starts if not _same(right.get(start, {}), stored.get(start, {}))]
+        suspects = self._suspects[partition]
+        for owner, starts in suspects.due(now, _OWNERS_A_LOOK).items():
+            wrong = starts if suspects.first_look else self._differing(owner, starts)
             self.recompute(partition, owner, wrong, _NOTHING_HELD)
+
+    def _differing(self, owner: str, starts: list[int]) -> list[int]:
+        """The panes that stand otherwise in the store than their raw events say."""
+        right = self._panes.from_raw(owner, starts)
+        stored = self._panes.contexts([owner], starts[0], starts[-1] + 1)[owner]
+        return [start for start in starts if not _same(right.get(start, {}), stored.get(start, {}))]
 
     def _emit(self, due: Sequence[Pane]) -> None:
         by_owner: dict[str, list[Pane]] = {}
