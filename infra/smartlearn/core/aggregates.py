@@ -87,8 +87,12 @@ def merge(summaries: Iterable[Summary]) -> Summary:
 
 def merged_stats(parts: Sequence[Summary]) -> FloatArray:
     """The `stats` of the merge of summaries that all have the same metrics, at least one, shape (m, 5)."""
-    every = np.array([part.stats for part in parts])
-    stats = np.empty_like(parts[0].stats)
+    return union_stats(np.array([part.stats for part in parts]))
+
+
+def union_stats(every: FloatArray) -> FloatArray:
+    """The `stats` of a union from those of its n parts, shape (n, m, 5), n at least 1."""
+    stats = np.empty_like(every[0])
     with np.errstate(over="ignore", invalid="ignore"):
         every[:, :, :LOW].sum(axis=0, out=stats[:, :LOW])
     every[:, :, LOW].min(axis=0, out=stats[:, LOW])
@@ -98,7 +102,12 @@ def merged_stats(parts: Sequence[Summary]) -> FloatArray:
 
 def merged_learners(parts: Iterable[Summary]) -> Distinct | None:
     """The learners that any of the summaries saw; None where none of them counted any."""
-    sets = [part.distinct for part in parts if part.distinct is not None]
+    return union_learners(part.distinct for part in parts)
+
+
+def union_learners(parts: Iterable[Distinct | None]) -> Distinct | None:
+    """The union of sets of learners; None where there is none."""
+    sets = [part for part in parts if part is not None]
     return Distinct.union(sets) if sets else None
 
 

@@ -16,8 +16,8 @@ import numpy as np
 from smartlearn.core.aggregates import Summary, merge
 from smartlearn.core.batch import Int64Array
 from smartlearn.stream_processors.domain.panes import PaneValue, SeriesKey
-from smartlearn.stream_processors.domain.rolling import RollingWindow
-from smartlearn.stream_processors.domain.windows import ROLLING, TIERS, PaneGrid, tier_start
+from smartlearn.stream_processors.domain.rolling import PackedPane, RollingWindow
+from smartlearn.stream_processors.domain.windows import LONGEST_ROLLING, ROLLING, TIERS, PaneGrid, tier_start
 
 PANE: Final = "10s"
 """The name of the pane's own tier, whatever its length."""
@@ -107,8 +107,11 @@ class OwnerPanes:
             for series, summary in context[start].items():
                 panes.setdefault(series, []).append((start, summary))
         for series, listed in panes.items():
+            packed = [
+                PackedPane.of(start, summary) for start, summary in listed if start > owner.last - LONGEST_ROLLING
+            ]
             owner.rolling[series] = {
-                name: RollingWindow(length, [pane for pane in listed if pane[0] > owner.last - length])
+                name: RollingWindow(length, [pane for pane in packed if pane.start > owner.last - length])
                 for name, length in ROLLING.items()
             }
             for name, length in TIERS.items():
@@ -131,8 +134,9 @@ class OwnerPanes:
             windows = self.rolling.get(series)
             if windows is None:
                 windows = self.rolling[series] = {name: RollingWindow(length) for name, length in ROLLING.items()}
+            packed = PackedPane.of(start, summary)
             for name, window in windows.items():
-                yield Row(name, True, series, end, [window.push(start, end, summary)])
+                yield Row(name, True, series, end, [window.push(start, end, summary, packed)])
             for name, length in TIERS.items():
                 yield Row(name, False, series, *self._run(name, series, tier_start(start, length), summary))
 
