@@ -88,7 +88,7 @@ def create_app(
     realtime.register(app, context)
     wiring.register_pickers(app, context)
     add_route(server, present)
-    realtime.add_route(server, context)
+    realtime.add_route(server, context, present.recent)
     api.add_routes(server, app, Health(source, present, settings.data_dir))
     server.add_middleware(api.SecurityHeaders, policy=policy)
     return app

@@ -212,3 +212,17 @@ def test_a_message_without_a_part_is_refused(part: str) -> None:
     del broken[part]
     with pytest.raises(KeyError):
         Board().take_live(broken, NOW)
+
+
+def test_what_was_heard_lately_is_kept_sample_by_sample() -> None:
+    board = Board()
+    board.take_live(message(a={"timestamp": NOW - 3, "cpu_usage": 10.0}, b={"timestamp": NOW - 2, "cpu_usage": 5.0}), NOW)
+    board.take_live(message(a={"timestamp": NOW, "response_time": 90.0}), NOW)
+    board.take_live(message(a={"timestamp": NOW - 5, "cpu_usage": 11.0}), NOW)
+    board.update(NOW)
+    board.settle(NOW)
+    assert [(one.timestamp, one.values) for one in board.recent(NOW, frozenset({"a"}))] == [
+        (NOW - 5, {"cpu_usage": 11.0}), (NOW - 3, {"cpu_usage": 10.0}), (NOW, {"response_time": 90.0}),
+    ]  # fmt: skip
+    assert [one.node for one in board.recent(NOW)] == ["a", "a", "b", "a"]
+    assert board.recent(NOW + 121 * SECOND_US) == []

@@ -54,29 +54,33 @@
     window.dash_clientside.set_props("live", { data: update.now });
   }
 
-  // What happened while the page was cut off is read from the store, once the newest of it has got there; until then
+  // What happened while the page was cut off is read from the server: what is stored, and what it heard since. Until then
   // pushes wait, because a strip only takes what is newer than its end.
   async function catch_up() {
     if (!document.querySelector("#card-live-cpu_usage")) return;
+    const turn = (state.turn = (state.turn || 0) + 1);
     const query = new URL(state.url).search;
     state.catching = true;
     await new Promise((resolve) => setTimeout(resolve, STORED_MS));
     try {
       const answer = await fetch(`${prefix()}live/recent${query}`);
-      if (answer.ok) {
-        const pushed = state.buffer;
-        state.buffer = {};
-        keep(await answer.json());
-        for (const [name, rows] of Object.entries(pushed)) {
-          const known = (state.buffer[name] = state.buffer[name] || []);
-          const last = known.length ? known[known.length - 1].time : 0;
-          known.push(...rows.filter((row) => row.time > last));
-        }
-      }
+      if (answer.ok && turn === state.turn) join(await answer.json());
     } catch {
       // The server is away again: the next reconnection catches up.
     }
-    state.catching = false;
+    if (turn === state.turn) state.catching = false;
+  }
+
+  // What was missed, and behind it what was pushed meanwhile.
+  function join(missed) {
+    const pushed = state.buffer;
+    state.buffer = {};
+    keep(missed);
+    for (const [name, rows] of Object.entries(pushed)) {
+      const known = (state.buffer[name] = state.buffer[name] || []);
+      const last = known.length ? known[known.length - 1].time : 0;
+      known.push(...rows.filter((row) => row.time > last));
+    }
   }
 
   // ---------------------------------------------------------------- the state of the system

@@ -23,6 +23,10 @@ RATE_US: Final = 10 * SECOND_US
 METRICS: Final = ("cpu_usage", "memory_usage", "gpu_memory", "response_time")
 """What live views show of a node."""
 
+# What a page that was cut off reads from memory, before the store has it: minutes of some nodes, seconds of thousands.
+RECENT_US: Final = 120 * SECOND_US
+_MOST_RECENT: Final = 20_000
+
 MOST_NODES: Final = 100
 """Up to so many nodes a client gets all that moved; of more, the highest of each metric."""
 
@@ -65,6 +69,20 @@ class Standing:
     at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a node sent at a time.
+
+    Attributes:
+        timestamp: µs.
+        values: metric → value, of those that were sent.
+    """
+
+    timestamp: int
+    node: str
+    values: Mapping[str, float]
+
+
 @dataclass(slots=True)
 class _Node:
     timestamp: int
@@ -81,6 +99,7 @@ class Board:
         self._totals: deque[tuple[int, dict[str, int]]] = deque()
         self._standing: dict[tuple[str, str], Standing] = {}
         self._newest = 0
+        self._recent: deque[Sample] = deque(maxlen=_MOST_RECENT)
 
     def take_live(self, message: Mapping[str, Any], now: int) -> None:
         """Take a worker's message in; one that names no worker brings samples only.
@@ -203,6 +222,13 @@ class Board:
             ][:MOST_NODES],
         }  # fmt: skip
 
+    def recent(self, now: int, watched: frozenset[str] = frozenset()) -> list[Sample]:
+        """The samples of the last two minutes, in time order, of the watched nodes, or of all where none is named."""
+        return sorted(
+            (one for one in self._recent if one.timestamp > now - RECENT_US and (not watched or one.node in watched)),
+            key=lambda one: one.timestamp,
+        )
+
     def settle(self, now: int) -> None:
         """After an update has gone to all clients: what moved starts anew, old nodes go."""
         self._moved.clear()
@@ -214,15 +240,16 @@ class Board:
         times = table.get("timestamp", ())
         columns = {name: table[name] for name in (*METRICS, "gpu_memory_used", "gpu_memory_total") if name in table}
         for row, (name, time) in enumerate(zip(names, times, strict=True)):
-            node = self._nodes.setdefault(name, _Node(0))
-            if time < node.timestamp:
-                continue
-            node.timestamp = time
             values = {metric: column[row] for metric, column in columns.items() if isinstance(column[row], int | float)}
             total = values.pop("gpu_memory_total", 0.0)
             used = values.pop("gpu_memory_used", None)
             if used is not None and total > 0:
                 values["gpu_memory"] = 100.0 * used / total
+            self._recent.append(Sample(time, name, values))
+            node = self._nodes.setdefault(name, _Node(0))
+            if time < node.timestamp:
+                continue
+            node.timestamp = time
             node.values.update(values)
             self._moved.add(name)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Protocol, TypeAlias
@@ -18,7 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from smartlearn.core.errors import SmartLearnError
 from smartlearn.dashboard import queries
-from smartlearn.dashboard.live.board import Board, Standing
+from smartlearn.dashboard.live.board import Board, Sample, Standing
 from smartlearn.dashboard.live.feed import BrokerStatus
 from smartlearn.dashboard.queries.history import History
 
@@ -105,6 +106,7 @@ class LiveHub:
         self._reread_s = reread_s
         self._board = Board()
         self._feed = feed(self._live, self._alert, self._turn)
+        self._taking = threading.Lock()
         self._clients: set[Client] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._news = False
@@ -135,6 +137,11 @@ class LiveHub:
         """Topic → what → how many."""
         return self._report[2]
 
+    def recent(self, nodes: Iterable[str] = ()) -> list[Sample]:
+        """What was heard in the last two minutes, of some nodes, or of all: newer than what the store has."""
+        with self._taking:
+            return self._board.recent(self._now(), frozenset(nodes))
+
     def start(self) -> None:
         """Begin to follow the topics; call it in the event loop that serves the clients."""
         self._loop = asyncio.get_running_loop()
@@ -155,7 +162,8 @@ class LiveHub:
             self._clients.discard(client)
 
     def _live(self, message: Mapping[str, Any]) -> None:
-        self._board.take_live(message, self._now())
+        with self._taking:
+            self._board.take_live(message, self._now())
         self._news = True
 
     def _alert(self, message: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from smartlearn.core.stores.base import Series, SeriesQuery
 from smartlearn.dashboard import components, queries, theme
 from smartlearn.dashboard.figures import style
 from smartlearn.dashboard.figures.metrics import metric, rule_of
-from smartlearn.dashboard.live.board import METRICS
+from smartlearn.dashboard.live.board import METRICS, Sample
 from smartlearn.dashboard.panels import Chart, Choice, Context, Page
 from smartlearn.dashboard.queries.history import History
 from smartlearn.dashboard.queries.rollups import grouped
@@ -77,6 +77,11 @@ class Recent:
     time: Any
     values: Mapping[str, FloatArray]
 
+    def before(self, moment: int) -> Recent:
+        """The rows before a moment (µs)."""
+        rows = self.time // 1000 < moment
+        return Recent(self.node, self.time[rows], {name: column[rows] for name, column in self.values.items()})
+
 
 def register(app: Dash, context: Context) -> None:
     """Serve the page, and the clientside callback that paints each push."""
@@ -105,26 +110,45 @@ def register(app: Dash, context: Context) -> None:
     )
 
 
-def add_route(server: FastAPI, context: Context) -> None:
-    """Serve the last minutes at /live/recent, in the form of a push: what a page missed while it was cut off."""
+def add_route(server: FastAPI, context: Context, heard: Callable[[Sequence[str]], Sequence[Sample]]) -> None:
+    """Serve the last minutes at /live/recent, in the form of a push: what a page missed while it was cut off.
+
+    Args:
+        server: gets the route.
+        context: its history has what is older.
+        heard: the samples of some nodes, or of all, that live views had lately: the newest is not stored yet.
+    """
 
     @server.get(RECENT, include_in_schema=False)
     async def recent(node: str = "") -> JSONResponse:
         names = [name for name in node.split(",") if name]
         try:
-            return JSONResponse(await asyncio.to_thread(recent_rows, context, names))
+            return JSONResponse(await asyncio.to_thread(recent_rows, context, names, heard(names)))
         except SmartLearnError as error:
             return JSONResponse({"error": str(error)}, 503)
 
 
-def recent_rows(context: Context, nodes: Sequence[str]) -> dict[str, list[Any]]:
-    """The last minutes by column: node, timestamp (µs) and each metric, None where a row has none."""
+def recent_rows(context: Context, nodes: Sequence[str], heard: Sequence[Sample] = ()) -> dict[str, list[Any]]:
+    """The last minutes by column: node, timestamp (µs) and each metric, None where a row has none.
+
+    A node's rows are those of the store, and from the first sample on that was heard of it, those that were heard.
+    """
+    since: dict[str, int] = {}
+    for sample in heard:
+        since.setdefault(sample.node, sample.timestamp)
     found = backfill(context.history, context.clock(), nodes)
+    stored = [one.before(since[one.node]) if one.node in since else one for one in found]
     return {
-        "node": [one.node for one in found for _ in range(len(one.time))],
-        "timestamp": [time for one in found for time in (one.time // 1000).tolist()],
+        "node": [*(one.node for one in stored for _ in range(len(one.time))), *(sample.node for sample in heard)],
+        "timestamp": [
+            *(time for one in stored for time in (one.time // 1000).tolist()),
+            *(sample.timestamp for sample in heard),
+        ],
         **{
-            name: [None if np.isnan(value) else value for one in found for value in one.values[name].tolist()]
+            name: [
+                *(None if np.isnan(value) else value for one in stored for value in one.values[name].tolist()),
+                *(sample.values.get(name) for sample in heard),
+            ]
             for name in METRICS
         },
     }
