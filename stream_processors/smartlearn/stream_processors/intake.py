@@ -107,8 +107,40 @@ def take(record: Record, rules: IntakeRules, seen: SeenRows, now: int) -> Taken:
         effect.count("forwarded", len(batch))
         return Taken([], effect, [_forward(record, batch, owner, rules)])
     effect.count("in", len(batch))
-    outgoing = []
+    outgoing: list[Outgoing] = []
     reference = record.timestamp or now
+    oldest, newest = _span(batch)
+    if newest <= reference + rules.future and (rules.retention is None or oldest >= now - rules.retention):
+        batches = _unseen(batch, record, seen, effect)
+    else:
+        keep = _plausible(batch, record, rules, reference, now, effect, outgoing)
+        _note_refused(batch, record, ~keep, effect)
+        batches = [part for run in _runs(keep) for part in _unseen(batch.rows(*run), record, seen, effect)]
+    for part in batches:
+        effect.count("stored", len(part))
+        effect.newest = max(effect.newest, newest if part is batch else int(part.timestamp.max()))
+    return Taken(batches, effect, outgoing)
+
+
+def _span(batch: Batch) -> tuple[int, int]:
+    """The oldest and the newest event time, µs."""
+    times = batch.timestamp
+    if len(times) == 1:
+        time = int(times[0])
+        return time, time
+    return int(times.min()), int(times.max())
+
+
+def _plausible(
+    batch: Batch,
+    record: Record,
+    rules: IntakeRules,
+    reference: int,
+    now: int,
+    effect: Effect,
+    outgoing: list[Outgoing],
+) -> BoolArray:
+    """The rows that are neither ahead of their record nor beyond retention; the others are counted, and told of."""
     ahead = batch.timestamp > reference + rules.future
     if ahead.any():
         effect.count("dead", int(ahead.sum()))
@@ -119,18 +151,12 @@ def take(record: Record, rules: IntakeRules, seen: SeenRows, now: int) -> Taken:
             f"{rules.future / 1e6:.0f} s allowed; set the sender's clock"
         )
         outgoing.append(dead_letter(record, reason, rules))
-    keep = ~ahead
+    keep: BoolArray = ~ahead
     if rules.retention is not None:
         expired = keep & (batch.timestamp < now - rules.retention)
         effect.count("expired", int(expired.sum()))
         keep &= ~expired
-    if not keep.all():
-        _note_refused(batch, record, ~keep, effect)
-    batches = [part for start, stop in _runs(keep) for part in _unseen(batch.rows(start, stop), record, seen, effect)]
-    for part in batches:
-        effect.count("stored", len(part))
-        effect.newest = max(effect.newest, int(part.timestamp.max()))
-    return Taken(batches, effect, outgoing)
+    return keep
 
 
 def _dead(record: Record, effect: Effect, rows: int, reason: str, rules: IntakeRules) -> Taken:

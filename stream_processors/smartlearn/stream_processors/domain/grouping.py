@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from smartlearn.core.aggregates import Summary, summarize
-from smartlearn.core.batch import FloatArray, Int64Array, TextColumn
+from smartlearn.core.batch import Batch, FloatArray, Int64Array, TextColumn
 from smartlearn.stream_processors.domain.panes import SeriesKey
 
 _PERFORMANCE_LABELS: Final = ("gpu", "model_version")
@@ -37,6 +37,43 @@ class Grouped:
 
 Grouping: TypeAlias = Callable[[str, Int64Array, Mapping[str, FloatArray], Mapping[str, TextColumn]], Grouped]
 """From an owner, event times, number and text columns to memberships."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of some batches of one owner, one after the other.
+
+    Attributes:
+        times: event times, µs, shape (n,).
+        numbers: column → values, shape (n,).
+        texts: column → a text where all rows have the same, else one a row.
+    """
+
+    times: Int64Array
+    numbers: Mapping[str, FloatArray]
+    texts: Mapping[str, TextColumn]
+
+    @classmethod
+    def of(cls, batches: Sequence[Batch]) -> Rows:
+        """The rows of batches, at least one, that have the same columns."""
+        first = batches[0]
+        if len(batches) == 1:
+            return cls(first.timestamp, first.numbers, first.texts)
+        return cls(
+            np.concatenate([batch.timestamp for batch in batches]),
+            {name: np.concatenate([batch.numbers[name] for batch in batches]) for name in first.numbers},
+            {name: _joined([batch.texts[name] for batch in batches], batches) for name in first.texts},
+        )
+
+
+def _joined(columns: Sequence[TextColumn], batches: Sequence[Batch]) -> TextColumn:
+    first = columns[0]
+    if isinstance(first, str) and all(isinstance(column, str) and column == first for column in columns):
+        return first
+    texts: list[str | None] = []
+    for column, batch in zip(columns, batches, strict=True):
+        texts.extend([column] * len(batch) if isinstance(column, str) else column)
+    return np.array(texts, np.object_)
 
 
 def performance(
