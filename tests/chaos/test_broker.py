@@ -13,7 +13,7 @@ from tests.stacks import until
 
 from smartlearn.ops import servers
 
-pytestmark = [pytest.mark.chaos, pytest.mark.servers]
+pytestmark = [pytest.mark.chaos, pytest.mark.servers, pytest.mark.timeout(600)]
 
 ANSWER_S = 90.0
 UNREPLICATED = 80

@@ -17,7 +17,7 @@ from tests.stacks import until
 
 from smartlearn.ops.servers import ServersRecord
 
-pytestmark = [pytest.mark.chaos, pytest.mark.servers]
+pytestmark = [pytest.mark.chaos, pytest.mark.servers, pytest.mark.timeout(600)]
 
 ANSWER_S = 90.0
 DOWN_S = 30.0

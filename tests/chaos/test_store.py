@@ -14,7 +14,7 @@ from tests.stacks import until
 from smartlearn.core.topics import DEAD_LETTER
 from smartlearn.ops import servers
 
-pytestmark = [pytest.mark.chaos, pytest.mark.servers]
+pytestmark = [pytest.mark.chaos, pytest.mark.servers, pytest.mark.timeout(600)]
 
 ANSWER_S = 90.0
 # Longer than a call to the store is tried again by itself.

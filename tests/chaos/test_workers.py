@@ -11,7 +11,7 @@ from tests.chaos.cluster import Cluster
 from tests.chaos.load import Feeding, Load
 from tests.stacks import until
 
-pytestmark = [pytest.mark.chaos, pytest.mark.servers]
+pytestmark = [pytest.mark.chaos, pytest.mark.servers, pytest.mark.timeout(600)]
 
 # Kafka forgets a killed member after its session timeout, 6 s, and lets nobody read before.
 TAKEOVER_S = 90.0
