@@ -58,8 +58,8 @@ format: install-dev ## put the code in its form
 soak: install-dev ## run what takes minutes: long outages, ten minutes of load
 	$(BIN)/pytest tests/chaos -m soak
 
-bench: install-dev ## time the paths that must be fast
-	$(BIN)/python -m benchmarks $(if $(CASES),--cases $(CASES)) $(if $(JSON),--json $(JSON))
+bench: install-dev ## measure beside the peers: [CASES=a,b] [JSON=file] [RUNS=n] [FULL=1]
+	$(BIN)/python -m benchmarks $(if $(CASES),--cases $(CASES)) $(if $(JSON),--json $(JSON)) $(if $(RUNS),--runs $(RUNS)) $(if $(FULL),--full)
 
 screenshots: install-dev ## take the pictures of README and docs from a demo
 	$(BIN)/pytest tests/browser/test_pages.py -k screenshot

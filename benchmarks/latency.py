@@ -30,6 +30,8 @@ _PACE_S = 0.01
 _ALERTS_S = 15.0
 _LEVEL_S = 3.0
 _SETTLE_S = 3.0
+_PROBE = "probe"
+_KNOWN_S = 14
 
 _DRAWN = """([node, time]) => {
   const plot = document.querySelector('#card-live-cpu_usage .js-plotly-plot');
@@ -85,20 +87,31 @@ def live(stage: Stage) -> Figure:
     took = []
     with stage.worker(environment), dashboard(stage, environment) as address, tab() as page, Feeding(stage) as feeding:
         owners(stage, ["worker"])
-        page.goto(f"{address}/realtime?node=probe")
+        # The page offers the nodes that are in the store.
+        for _ in range(_KNOWN_S):
+            _emit(producer, 40.0)
+            time.sleep(1)
+        page.goto(f"{address}/realtime?node={_PROBE}")
+        page.wait_for_selector("#card-live-cpu_usage .js-plotly-plot", timeout=_SHOWN_MS)
         time.sleep(_SETTLE_S)
         begun, before = time.monotonic(), feeding.sent
         for number in range(PROBES + 2):
-            moment = datetime.now(UTC).isoformat(timespec="milliseconds")
             started = time.monotonic()
-            event = {"timestamp": moment, "node": "probe", "cpu_usage": 40.0 + number % 10}
-            producer.produce(PERFORMANCE, orjson.dumps(event), key="probe")
-            producer.flush(5)
-            page.wait_for_function(_DRAWN, arg=["probe", moment[:23]], timeout=_SHOWN_MS, polling=20)
+            moment = _emit(producer, 40.0 + number % 10)
+            page.wait_for_function(_DRAWN, arg=[_PROBE, moment[:23]], timeout=_SHOWN_MS, polling=20)
             took.append(time.monotonic() - started)
             time.sleep(0.3)
         rate = (feeding.sent - before) / (time.monotonic() - begun)
     return _latencies(took[2:], rate)
+
+
+def _emit(producer: Producer, value: float) -> str:
+    """Send one sample of the watched node; its time."""
+    moment = datetime.now(UTC).isoformat(timespec="milliseconds")
+    event = {"timestamp": moment, "node": _PROBE, "cpu_usage": value}
+    producer.produce(PERFORMANCE, orjson.dumps(event), key=_PROBE)
+    producer.flush(5)
+    return moment
 
 
 def alert(stage: Stage) -> Figure:
