@@ -8,6 +8,7 @@ from typing import Protocol
 
 from smartlearn.core.batch import Batch
 from smartlearn.stream_processors.domain.progress import Effect, Frontier
+from smartlearn.stream_processors.domain.suspects import SuspectPanes
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +24,11 @@ class Arrival:
 class Deriver(Protocol):
     """What a kind of event is turned into beside its raw points."""
 
-    def open(self, partition: int, frontier: Frontier, *, clean: bool) -> None:
+    def open(self, partition: int, frontier: Frontier, suspects: SuspectPanes, *, clean: bool) -> None:
         """Begin a partition whose events had come so far by the offset that is read from.
 
-        It is `clean` where its last owner let it go and ended: then nobody else can still write its panes.
+        It is `clean` where its last owner let it go and ended: then that one cannot still write its panes. Which panes
+        an owner before may still write is kept up to date in `suspects`, which is stored with the offset.
         """
         ...
 
@@ -62,7 +64,7 @@ class Deriver(Protocol):
 class RawOnly:
     """The deriver of events that are only kept."""
 
-    def open(self, partition: int, frontier: Frontier, *, clean: bool) -> None:
+    def open(self, partition: int, frontier: Frontier, suspects: SuspectPanes, *, clean: bool) -> None:
         """Nothing to begin."""
 
     def close(self, partition: int) -> None:

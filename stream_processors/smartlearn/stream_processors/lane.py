@@ -155,7 +155,7 @@ class Lane:
                     for owner in behind:
                         progress.frontier.advance(owner, newest[owner])
                         read.frontier.advance(owner, newest[owner])
-                self._deriver.open(partition, read.frontier, clean=clean)
+                self._deriver.open(partition, read.frontier, progress.suspects, clean=clean)
                 for owner, since in behind.items():
                     # Without any progress, what is older was derived by the owner of another partition.
                     known = since if other_life else max(since, newest[owner] - _UNPASSED_US)

@@ -28,6 +28,7 @@ from smartlearn.stream_processors.domain.steps import (
     merge_buckets,
     step_points,
 )
+from smartlearn.stream_processors.domain.suspects import SuspectPanes
 
 RAW: Final = "training"
 _KEYS: Final = frozenset({"step", "epoch", "at"})
@@ -45,7 +46,7 @@ class StepDeriver:
         self._runs: dict[str, int] = {}
         self._written: dict[tuple[int, str], list[int]] = {}
 
-    def open(self, partition: int, frontier: Frontier, *, clean: bool) -> None:
+    def open(self, partition: int, frontier: Frontier, suspects: SuspectPanes, *, clean: bool) -> None:
         """See `Deriver.open`: there is nothing to begin."""
 
     def close(self, partition: int) -> None:

@@ -145,6 +145,11 @@ def test_what_was_known_of_a_message_is_kept_until_it_is_passed() -> None:
     assert progress.known == {9: 1}
 
 
+def test_panes_under_suspicion_are_handed_on() -> None:
+    suspects = {"node-a": {10_000_000: 3600.5}}
+    assert Progress.decode(Progress(suspects=suspects).encode()).suspects == suspects
+
+
 def test_rows_that_were_refused_came_but_were_not_taken() -> None:
     progress = Progress()
     progress.apply(Effect(0, refused=[(("host", "b", "k"), 0, 3)], rows=[(("host", "b", "k"), 3, 5)]))

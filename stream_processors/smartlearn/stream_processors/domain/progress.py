@@ -16,6 +16,7 @@ import orjson
 
 from smartlearn.core.batch import EXTERNAL_SOURCE
 from smartlearn.stream_processors.domain.seen import SeenRows, Sender
+from smartlearn.stream_processors.domain.suspects import SuspectPanes
 
 COUNTERS: Final = ("in", "stored", "late", "duplicate", "forwarded", "dead", "expired")
 """Rows read; of them stored, and late of the stored; read before; sent on to their partition; dead-lettered;
@@ -89,6 +90,7 @@ class Progress:
         released: whether the owner that stored this has ended and will not write any more.
         known: offset of a message not passed yet → how many of its rows without numbers were in the store before it.
             Stored before the rows are, so that whoever reads the message again does not count its own rows as known.
+        suspects: the panes that an owner before may still write.
     """
 
     offset: int = 0
@@ -98,6 +100,7 @@ class Progress:
     seen: SeenRows = field(default_factory=SeenRows)
     released: bool = False
     known: dict[int, int] = field(default_factory=dict)
+    suspects: SuspectPanes = field(default_factory=dict)
 
     def apply(self, effect: Effect) -> None:
         """Pass one message."""
@@ -134,6 +137,7 @@ class Progress:
                 "counts": self.counts,
                 "released": self.released,
                 "known": list(self.known.items()),
+                "suspects": {owner: list(panes.items()) for owner, panes in self.suspects.items()},
                 "seen": self.seen.encode(),
             }
         )
@@ -150,6 +154,7 @@ class Progress:
             seen=SeenRows.decode(stored["seen"]),
             released=stored.get("released", False),
             known=dict(stored.get("known", ())),
+            suspects={owner: dict(panes) for owner, panes in stored.get("suspects", {}).items()},
         )
 
 

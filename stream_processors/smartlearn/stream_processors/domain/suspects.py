@@ -44,6 +44,11 @@ class Suspects:
         if start <= self._since * 1e6 + self._ahead:
             self._panes.setdefault(owner, {})[start] = self._since + LOOK_AFTER_S[-1]
 
+    @property
+    def first_look(self) -> bool:
+        """Whether what `due` told last is looked at for the first time since the takeover."""
+        return self._rounds == 1
+
     def due(self, now: float, most: int) -> dict[str, list[int]]:
         """At most so many owners with the starts of their panes, ascending, to look at now."""
         if self._since is None:
