@@ -44,7 +44,7 @@ def matrix(
     columns: int = 120,
 ) -> Matrix:
     """The means of a metric by node and time; the nodes with the highest averages where there are more."""
-    ranked = rank(store, metric, window, chosen)
+    ranked = rank(store, metric, window, chosen, rows)
     names = [name for name, _ in ranked[:rows]]
     tier, width = grain(store, window, columns)
     first = window.start - window.start % width

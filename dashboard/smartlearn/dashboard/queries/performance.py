@@ -11,7 +11,7 @@ from smartlearn.core.batch import FloatArray, Int64Array
 from smartlearn.core.stores.base import Series, SeriesQuery
 from smartlearn.dashboard.queries.history import History
 from smartlearn.dashboard.queries.rollups import Trend, Where, fold, fold_sketches, grouped, read, read_sketches
-from smartlearn.dashboard.queries.window import TIERS, WIDTH, Tier, Window, bucket_width, tier_for
+from smartlearn.dashboard.queries.window import DAY, TIERS, WIDTH, Tier, Window, bucket_width, tier_for
 
 FLEET = "fleet"
 """The name of a line over all nodes."""
@@ -21,6 +21,9 @@ UNVERSIONED = "no version"
 
 TOP = 10
 """So many lines are drawn one by one; of more, the highest."""
+
+RANKED = 7 * DAY
+"""The nodes of longer windows are ranked by so much of their end."""
 
 ROWS = 240
 """A line over time has about so many rows; each carries the lowest and highest of the values that it stands for."""
@@ -203,11 +206,23 @@ def changes(store: History, metrics: Sequence[str], window: Window, chosen: Sequ
     return {metric: _change(now[metric], before[metric], window) for metric in metrics}
 
 
-def rank(store: History, metric: str, window: Window, chosen: Sequence[str] = ()) -> list[tuple[str, float]]:
+def rank(
+    store: History, metric: str, window: Window, chosen: Sequence[str] = (), least: int = TOP
+) -> list[tuple[str, float]]:
     """Nodes with the metric and their averages, the highest first: a row or two a node leave the store.
 
-    Longer windows are ranked by a coarser tier than they are drawn from: with thousands of nodes that is what counts.
+    Longer windows are ranked by a coarser tier than they are drawn from, and those of more than a week by their last
+    week, unless fewer than `least` nodes were there then: with thousands of nodes that is what counts.
     """
+    if window.span > RANKED:
+        recent = _averages(store, metric, Window(window.stop - RANKED, window.stop), chosen)
+        if len(recent) >= least:
+            return recent
+    return _averages(store, metric, window, chosen)
+
+
+def _averages(store: History, metric: str, window: Window, chosen: Sequence[str]) -> list[tuple[str, float]]:
+    """Nodes and their averages, the highest first."""
     tier = _coarser(tier_for(window, store), window)
     query = SeriesQuery(
         f"performance_{tier}", window.start, window.stop, (f"{metric}_count", f"{metric}_sum"),
