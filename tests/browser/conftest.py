@@ -12,6 +12,7 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
+FILLED_S = 180.0
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -67,12 +69,21 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     if given:
         yield Running.of(Path(given))
         return
-    with running_stack(tmp_path_factory.mktemp("demo"), "--demo") as stack:
+    with running_demo(tmp_path_factory.mktemp("demo")) as running:
+        yield running
+
+
+@contextmanager
+def running_demo(data_dir: Path, *arguments: str) -> Iterator[Running]:
+    """A stack of one's own with 24 hours of demo history in it."""
+    with running_stack(data_dir, "--demo", *arguments) as stack:
         running = Running.of(stack.data_dir)
-        until(lambda: len(stack.query("performance_1h", "--last", "24h", "--field", "cpu_usage_count")) > 100)
-        until(lambda: bool(stack.query("training_steps", "--field", "training_loss_count")))
-        until(lambda: len(stack.query("interactions_1h", "--where", "by=all", "--field", "accuracy_count")) > 20)
-        until(lambda: not any(dict(running.health()["lag"]).values()))  # type: ignore[call-overload]
+        until(lambda: len(stack.query("performance_1h", "--last", "24h", "--field", "cpu_usage_count")) > 100, FILLED_S)
+        until(lambda: bool(stack.query("training_steps", "--field", "training_loss_count")), FILLED_S)
+        until(
+            lambda: len(stack.query("interactions_1h", "--where", "by=all", "--field", "accuracy_count")) > 20, FILLED_S
+        )
+        until(lambda: not any(dict(running.health()["lag"]).values()), FILLED_S)  # type: ignore[call-overload]
         yield running
 
 
@@ -155,8 +166,9 @@ EMPTY_PANELS = """() => {
     if (card.querySelector('.advice')) return card.querySelectorAll('.advice-line').length > 0;
     return card.querySelector('.card-body').innerText.trim().length > 0;
   };
-  const cards = [...document.querySelectorAll('.card')].filter((card) => !holds(card)).map((card) => card.id);
-  const waiting = [...document.querySelectorAll('.over')].filter((over) => over.children.length).map((over) => over.id);
+  const seen = (selector) => [...document.querySelectorAll(selector)].filter((part) => part.checkVisibility());
+  const cards = seen('.card').filter((card) => !holds(card)).map((card) => card.id);
+  const waiting = seen('.over').filter((over) => over.children.length).map((over) => over.id);
   const figures = [...document.querySelectorAll('.stat')].filter((stat) => !stat.querySelector('.value'));
   const page = document.querySelector('.card') ? [] : ['the page'];
   return [...page, ...cards, ...waiting, ...figures.map(() => 'a figure')];
