@@ -92,7 +92,7 @@ def live(stage: Stage) -> Figure:
             _emit(producer, 40.0)
             time.sleep(1)
         page.goto(f"{address}/realtime?node={_PROBE}")
-        page.wait_for_selector("#card-live-cpu_usage .js-plotly-plot", timeout=_SHOWN_MS)
+        page.wait_for_selector("#card-live-cpu_usage .js-plotly-plot", timeout=4 * _SHOWN_MS)
         time.sleep(_SETTLE_S)
         begun, before = time.monotonic(), feeding.sent
         for number in range(PROBES + 2):

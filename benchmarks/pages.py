@@ -27,6 +27,7 @@ NODES = 50
 DAYS = 90
 _PAGES = ("system", "ai", "users", "training", "realtime")
 _VISITS = 2
+_PATIENCE_MS = 60_000
 _QUIET_MS = 500
 _DRAWN_S = 1.5
 _CALLBACK = "/_dash-update-component"
@@ -98,7 +99,7 @@ def _visited(stage: Stage, environment: Mapping[str, str]) -> tuple[float, float
     with dashboard(stage, environment) as address, tab() as page:
         page.on("requestfinished", lambda request: callbacks.extend(_took(request)))
         page.goto(f"{address}/system")
-        page.wait_for_load_state("networkidle")
+        page.wait_for_load_state("networkidle", timeout=_PATIENCE_MS)
         callbacks.clear()
         for _ in range(_VISITS):
             drawn.extend(_opened(page, f"{address}/{name}?range=90d") for name in _PAGES)
@@ -109,7 +110,7 @@ def _opened(page: Page, address: str) -> float:
     """Seconds until the network of a page is quiet, less the time that it must be quiet for."""
     started = time.monotonic()
     page.goto(address)
-    page.wait_for_load_state("networkidle")
+    page.wait_for_load_state("networkidle", timeout=_PATIENCE_MS)
     return time.monotonic() - started - _QUIET_MS / 1000
 
 

@@ -69,7 +69,8 @@ def _work(stage: Stage, load: Load, *, raw: bool) -> Carried:
     environment = stage.environment(store__raw=str(raw).lower())
     with stage.worker(environment) as worker:
         found: Carried = stage.carried(environment["SMARTLEARN_KAFKA__GROUP"], load, {"worker": worker})
-    _check_stored(stage, environment["SMARTLEARN_STORE__INFLUX__PREFIX"], load)
+    if found.finished:
+        _check_stored(stage, environment["SMARTLEARN_STORE__INFLUX__PREFIX"], load)
     return found
 
 
