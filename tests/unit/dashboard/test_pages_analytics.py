@@ -40,7 +40,7 @@ def by_label(stats: list[Stat]) -> dict[str, Stat]:
 
 WAITING = {
     "ai-errors": ["No answer says whether it failed.<br>Time models with <b>time_model</b> to see errors here."],
-    "ai-gpu-runs": ["No GPU sample names its training run.<br>The SDK labels samples while a run is open."],
+    "ai-gpu-runs": ["No GPU sample names its training run.<br>Send performance events with their <b>run</b>."],
     "training-against": ["Tick two runs or more in the table:<br>each is compared with the first one."],
     "training-settings": [
         (

@@ -25,7 +25,7 @@ def by_run(
     lines = [line for one in found if len(line := one.memory if what == "gpu_memory" else one.utilization)]
     if not lines:
         return style.empty(
-            "No GPU sample names its training run.<br>The SDK labels samples while a run is open.", height
+            "No GPU sample names its training run.<br>Send performance events with their <b>run</b>.", height
         )
     fig = style.figure(height)
     style.time_axis(fig, *((window.start, window.stop) if window else (None, None)))

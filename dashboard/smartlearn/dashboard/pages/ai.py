@@ -253,16 +253,6 @@ PAGE: Final = Page(
     stats=stats,
     panels=(
         Chart("ai-response-time", "Response time", response_time, unit="ms: p50, p95, p99", span=8),
-        Insights("ai-insights", "Insights", advice, empty="No level was crossed in this time range", span=4),
-        Chart(
-            "ai-heat",
-            "Latency histogram",
-            heat,
-            unit="ms, log scale",
-            span=8,
-            choice=COLOR,
-            help="Each column is a histogram of the answers of its time. Two bands are two kinds of answers.",
-        ),
         Chart(
             "ai-trade",
             "Accuracy against speed",
@@ -271,6 +261,16 @@ PAGE: Final = Page(
             span=4,
             help="Where the crosses of two versions overlap, chance may explain the difference.",
         ),
+        Chart(
+            "ai-heat",
+            "Latency histogram",
+            heat,
+            unit="ms, log scale",
+            span=6,
+            choice=COLOR,
+            help="Each column is a histogram of the answers of its time. Two bands are two kinds of answers.",
+        ),
+        Insights("ai-insights", "Insights", advice, empty="No level was crossed in this time range", span=6),
         Chart("ai-accuracy", "Model accuracy by version", accuracy, unit="%", span=4),
         Chart("ai-answers", "Throughput", answers, unit="answers a minute", span=4),
         Chart("ai-errors", "Errors", failed, unit="% of answers", span=4),

@@ -16,11 +16,16 @@ from smartlearn.dashboard.queries.estimates import Estimate, estimate, share
 from smartlearn.dashboard.queries.history import History
 from smartlearn.dashboard.queries.performance import UNVERSIONED, grain, of_nodes
 from smartlearn.dashboard.queries.rollups import Trend, fold, fold_sketches, grouped, read_sketches
-from smartlearn.dashboard.queries.window import MINUTE, WIDTH, Window, pieces, tier_for
+from smartlearn.dashboard.queries.window import MINUTE, WIDTH, Window, bucket_width, pieces, tier_for
 
 ERRORS: Final = "model_errors"
 """0 or 1 an answer, or a share: what `time_model` records."""
 
+RATE: Final = "answers_per_min"
+"""What a server says of itself that is sampled and does not send each answer."""
+
+_A_COLUMN: Final = 25
+_FEWEST_COLUMNS: Final = 24
 _STEPS: Final = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 
 
@@ -66,11 +71,14 @@ def density(store: History, metric: str, window: Window, chosen: Sequence[str] =
     """The values of a metric by range and time, from the stored sketches, over the chosen nodes or the fleet.
 
     Ranges are 1, 1.5, 2, 3, 5, 7 times powers of ten. A value is known to 1 %, so one that close to an edge may be
-    counted on its other side.
+    counted on its other side. Columns are wide enough to hold `_A_COLUMN` values on average: a histogram of three
+    values says nothing.
     """
     tier, width = grain(store, window, columns)
     family = "performance" if chosen else "performance_fleet"
     series = read_sketches(store, f"{family}_{tier}", window, metric, of_nodes(chosen))
+    total = sum(float(np.nansum(numbers(one, f"{metric}_count"))) for one in series)
+    width = bucket_width(window, int(np.clip(total / _A_COLUMN, _FEWEST_COLUMNS, columns)), width)
     found = fold_sketches(series, metric, width)
     values = values_of(found.codes)
     positive = values > 0
@@ -84,23 +92,36 @@ def density(store: History, metric: str, window: Window, chosen: Sequence[str] =
     return Density(metric, found.time, width, edges, counts)
 
 
-def throughput(store: History, window: Window, chosen: Sequence[str] = (), rows: int = 120) -> list[Trend]:
-    """Answers a minute by model version: how many response times each row holds; the busiest first.
+def throughput(store: History, window: Window, chosen: Sequence[str] = (), rows: int = 60) -> list[Trend]:
+    """Answers a minute by model version, the busiest first.
 
-    A row that is not over at the window's end counts the time that it has had.
+    Where servers say their rate (`answers_per_min`), their means are added up; of other versions the response times in
+    each row are counted. A row that is not over at the window's end counts the time that it has had.
     """
+    width, series = _summed(store, window, RATE, chosen, rows)
+    lines = {version: _added(group, version, width) for version, group in _by_version(series).items()}
     width, series = _summed(store, window, "response_time", chosen, rows)
-    lines = []
     for version, group in _by_version(series).items():
         line = fold(group, "response_time", version, width)
-        if len(line):
+        if len(line) and version not in lines:
             begin, end = np.maximum(line.time, window.start), np.minimum(line.time + width, window.stop)
-            rate = line.count * MINUTE / np.maximum(end - begin, 1)
-            lines.append(Trend("answers_per_min", version, line.time, width, rate, rate, rate, line.count))
-    return sorted(lines, key=lambda line: (-float(line.count.sum()), line.name))
+            lines[version] = _line(version, line.time, width, line.count * MINUTE / np.maximum(end - begin, 1))
+    found = [line for line in lines.values() if len(line)]
+    return sorted(found, key=lambda line: (-float(line.mean.sum()), line.name))
 
 
-def errors(store: History, window: Window, chosen: Sequence[str] = (), rows: int = 120) -> list[Trend]:
+def _added(series: Sequence[Series], version: str, width: int) -> Trend:
+    """The sum over nodes of each node's mean rate."""
+    nodes = [fold(group, RATE, version, width) for group in grouped(series, "node", "").values()]
+    time, place = np.unique(np.concatenate([line.time for line in nodes]), return_inverse=True)
+    return _line(version, time, width, np.bincount(place, np.concatenate([line.mean for line in nodes])))
+
+
+def _line(version: str, time: Int64Array, width: int, rate: FloatArray) -> Trend:
+    return Trend(RATE, version, time, width, rate, rate, rate, np.ones(len(time)))
+
+
+def errors(store: History, window: Window, chosen: Sequence[str] = (), rows: int = 60) -> list[Trend]:
     """The share of answers that failed over time by model version, the most failing first."""
     width, series = _summed(store, window, ERRORS, chosen, rows)
     lines = [fold(group, ERRORS, version, width) for version, group in _by_version(series).items()]

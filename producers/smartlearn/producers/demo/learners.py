@@ -80,8 +80,8 @@ def _answers(noise: Noise, number: Int64Array, timestamp: Int64Array) -> Answers
     ability = Noise(0, "ability").normal(learner) - 4.0 * (learner % _STRUGGLING == 0)
     spread = noise.normal(number + 6)
     # Learners get better from week to week, and warm up during a school day.
-    practice = 0.012 * since + 0.09 * (1.0 - np.exp(-np.maximum(timestamp / 3.6e9 % 24 - 8.0, 0.0) / 3.0))
-    accuracy = 0.68 + practice + 0.06 * ability + _SUBJECT_EASE[subject] + _DIFFICULTY_EASE[difficulty] + 0.1 * spread
+    practice = 0.024 * since + 0.09 * (1.0 - np.exp(-np.maximum(timestamp / 3.6e9 % 24 - 8.0, 0.0) / 3.0))
+    accuracy = 0.66 + practice + 0.06 * ability + _SUBJECT_EASE[subject] + _DIFFICULTY_EASE[difficulty] + 0.1 * spread
     accuracy = np.clip(accuracy, 0.0, 1.0)
     pace = 900.0 * _SUBJECT_PACE[subject] * _DIFFICULTY_PACE[difficulty]
     response = pace * np.exp(0.35 * noise.normal(number + 7) - 0.08 * ability)

@@ -94,6 +94,7 @@ def _serving(noise: Noise, time_s: FloatArray, *, slow: float, cores: float) -> 
         "response_time": answer,
         "model_accuracy": np.clip(accuracy, 0.0, 1.0),
         "user_engagement": np.clip(engagement, 1.0, 10.0),
+        "answers_per_min": (40.0 / slow) * load * (1.0 + 0.06 * _jitter(noise, time_s, 9)),
         "tokens_per_s": 95.0 / slow / queue * (1.0 + 0.04 * _jitter(noise, time_s, 5)),
         "model_errors": np.clip(failing * (1.0 + 0.3 * _jitter(noise, time_s, 6)), 0.0, 1.0),
     }
@@ -113,6 +114,7 @@ def _slow(noise: Noise, time_s: FloatArray) -> Columns:
     tried = _tried(noise, time_s)
     columns["response_time"] = columns["response_time"] * np.where(tried, 0.7, 1.0)
     columns["model_accuracy"] = np.clip(columns["model_accuracy"] + np.where(tried, -0.04, 0.03), 0.0, 1.0)
+    columns["answers_per_min"] = columns["answers_per_min"] * np.where(tried, 0.25, 0.75)
     columns["model_errors"] = np.clip(columns["model_errors"] * np.where(tried, 2.6, 1.0), 0.0, 1.0)
     return columns
 
