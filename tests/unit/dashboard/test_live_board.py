@@ -216,7 +216,9 @@ def test_a_message_without_a_part_is_refused(part: str) -> None:
 
 def test_what_was_heard_lately_is_kept_sample_by_sample() -> None:
     board = Board()
-    board.take_live(message(a={"timestamp": NOW - 3, "cpu_usage": 10.0}, b={"timestamp": NOW - 2, "cpu_usage": 5.0}), NOW)
+    board.take_live(
+        message(a={"timestamp": NOW - 3, "cpu_usage": 10.0}, b={"timestamp": NOW - 2, "cpu_usage": 5.0}), NOW
+    )
     board.take_live(message(a={"timestamp": NOW, "response_time": 90.0}), NOW)
     board.take_live(message(a={"timestamp": NOW - 5, "cpu_usage": 11.0}), NOW)
     board.update(NOW)

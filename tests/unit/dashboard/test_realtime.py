@@ -11,7 +11,7 @@ from tests.unit.dashboard.histories import after, at, history
 
 from smartlearn.core.settings import Settings
 from smartlearn.core.stores.base import Points
-from smartlearn.dashboard.live.board import METRICS
+from smartlearn.dashboard.live.board import METRICS, Sample
 from smartlearn.dashboard.pages import realtime
 from smartlearn.dashboard.panels import Context
 from smartlearn.dashboard.queries import SECOND
@@ -110,3 +110,15 @@ def test_what_a_page_missed_has_the_form_of_a_push() -> None:
     assert rows["timestamp"][1] == (NOW - 2 * SECOND) // 1000
     assert realtime.recent_rows(context(store), ["b"])["node"] == ["b"]
     assert realtime.recent_rows(context(raw()), [])["node"] == []
+
+
+def test_what_was_heard_stands_in_place_of_what_is_stored_since() -> None:
+    store = raw(a={"cpu_usage": [1.0, 2.0]}, b={"cpu_usage": [3.0, 4.0]})
+    exact = (NOW - 2 * SECOND) // 1000
+    rows = realtime.recent_rows(context(store), [], [Sample(exact - 7, "a", {"cpu_usage": 2.5})])
+    found = list(zip(rows["node"], rows["timestamp"], rows["cpu_usage"], strict=True))
+    assert [one for one in found if one[0] == "a"] == [
+        ("a", (NOW - 4 * SECOND) // 1000, 1.0), ("a", exact - 7, 2.5),
+    ]  # fmt: skip
+    assert [value for node, _, value in found if node == "b"] == [3.0, 4.0]
+    assert rows["response_time"] == [None] * 4
