@@ -47,11 +47,7 @@ def fill(folder: Path) -> Path:
 
 
 def test_sqlite_on_a_full_disk_costs_time_and_nothing_else(file_system: Callable[[str], Path], seed: int) -> None:
-    """Guards that what a full disk refuses is written again.
-
-    With a worker that forgets what it could not write, the raw events of that time are missing, and the wait for
-    them ends without them.
-    """
+    """Guards that what a full disk refuses is written again."""
     load = Load(seed)
     with bench(file_system("24m")) as desk:
         worker = desk.start("worker-1")
