@@ -92,7 +92,7 @@ def merged_stats(parts: Sequence[Summary]) -> FloatArray:
 
 def union_stats(every: FloatArray) -> FloatArray:
     """The `stats` of a union from those of its n parts, shape (n, m, 5), n at least 1."""
-    stats = np.empty_like(every[0])
+    stats: FloatArray = np.empty_like(every[0])
     with np.errstate(over="ignore", invalid="ignore"):
         every[:, :, :LOW].sum(axis=0, out=stats[:, :LOW])
     every[:, :, LOW].min(axis=0, out=stats[:, LOW])

@@ -12,6 +12,7 @@ from tests.unit.dashboard.histories import after, at, history, window
 
 from smartlearn.core.settings import Settings
 from smartlearn.dashboard.pages import ai, training, users
+from smartlearn.dashboard.pages.ai_advice import advice
 from smartlearn.dashboard.panels import Chart, Context, Insights, Page, Stat, Table
 from smartlearn.dashboard.queries import HOUR, SECOND, Window
 from smartlearn.dashboard.queries.history import History
@@ -132,7 +133,7 @@ def test_advice_names_the_level_the_node_and_the_action() -> None:
         {"timestamp": at(60 * minute), "node": "a", "cpu_usage": 95.0 if minute < 6 else 20.0} for minute in range(60)
     ]
     now = after(3600)
-    (line,) = ai.advice(context(history(rows), now), View(window(3600), now))
+    (line,) = advice(context(history(rows), now), View(window(3600), now))
     assert line.status == "critical"
     assert line.title == "CPU above 90 % on a: optimize processes"
     assert line.text == "10 % of the time, peak 95 % (02 Mar 08:00), now 20 %."
@@ -142,7 +143,7 @@ def test_advice_names_the_level_the_node_and_the_action() -> None:
 def test_a_level_crossed_for_a_moment_is_a_warning() -> None:
     rows = [{"timestamp": at(10 * row), "node": "a", "cpu_usage": 95.0 if row == 5 else 20.0} for row in range(200)]
     now = after(2000)
-    (line,) = ai.advice(context(history(rows), now), View(window(2000), now))
+    (line,) = advice(context(history(rows), now), View(window(2000), now))
     assert line.status == "warning"
     assert line.text.startswith("Under 1 % of the time")
 

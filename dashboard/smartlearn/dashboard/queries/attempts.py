@@ -220,8 +220,9 @@ def at_risk(answers: Answers, minimum: int, level: float) -> Risk | None:
         judged += enough or quiet
         flags.append((bool(low), bool(falling), quiet))
     table = np.array(flags, dtype=np.bool_).reshape(-1, 3)
-    counts = [*table.sum(axis=0).tolist(), int(table.any(axis=1).sum())]
-    return Risk(judged, *(None if 0 < count < minimum else count for count in counts), long)
+    counts = (int(count) for count in (*table.sum(axis=0), table.any(axis=1).sum()))
+    low_ones, falling_ones, quiet_ones, concerned = (None if 0 < count < minimum else count for count in counts)
+    return Risk(judged, low_ones, falling_ones, quiet_ones, concerned, long)
 
 
 def _start(store: History, window: Window, most: int) -> int:

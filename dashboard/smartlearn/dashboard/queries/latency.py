@@ -114,7 +114,8 @@ def _added(series: Sequence[Series], version: str, width: int) -> Trend:
     """The sum over nodes of each node's mean rate."""
     nodes = [fold(group, RATE, version, width) for group in grouped(series, "node", "").values()]
     time, place = np.unique(np.concatenate([line.time for line in nodes]), return_inverse=True)
-    return _line(version, time, width, np.bincount(place, np.concatenate([line.mean for line in nodes])))
+    total = np.bincount(place, np.concatenate([line.mean for line in nodes]))
+    return _line(version, time, width, total.astype(np.float64))
 
 
 def _line(version: str, time: Int64Array, width: int, rate: FloatArray) -> Trend:
