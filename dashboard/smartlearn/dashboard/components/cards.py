@@ -144,7 +144,10 @@ def column_defs(panel: Table, rows: Sequence[Mapping[str, Any]]) -> list[dict[st
 
 def insights_card(panel: Insights) -> Component:
     """A card with a list of advice that `wiring` fills."""
-    body = html.Div(id=body_id(panel.id), className="advice", style={"height": panel.height})
+    body = html.Div(
+        id=body_id(panel.id), className="advice", style={"height": panel.height}, tabIndex=0, role="region",
+        **aria(label=f"{panel.title}: list"),
+    )  # fmt: skip
     return shell(panel.id, panel.title, [body, waiting(panel.id)], span=panel.span, only=panel.only)
 
 

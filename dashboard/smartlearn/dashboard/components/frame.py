@@ -27,6 +27,9 @@ from smartlearn.dashboard.view import DEFAULT_RANGE, PRESETS, View
 CUSTOM: Final = "custom"
 """The value of the range control while fixed times are picked."""
 
+# Of thousands of names the list shows so many at once; what is typed searches all of them.
+_MOST_OPTIONS: Final = 100
+
 
 def frame(page: Page, view: View, pickers: Mapping[str, Sequence[str]], refresh: Choice) -> Component:
     """A whole page: title and question, filter bar, messages, figures, cards.
@@ -96,7 +99,8 @@ def filter_bar(page: Page, view: View, pickers: Mapping[str, Sequence[str]], cho
                     size="xs",
                     className="picker",
                     nothingFoundMessage=f"No such {name}",
-                    attributes={"input": {"aria-label": word.capitalize()}},
+                    limit=_MOST_OPTIONS,
+                    attributes={"inputField": {"aria-label": word.capitalize()}},
                 )
             )
     controls += [text_entry(entry, view) for entry in page.entries]
