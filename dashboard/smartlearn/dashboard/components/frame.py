@@ -100,7 +100,7 @@ def filter_bar(page: Page, view: View, pickers: Mapping[str, Sequence[str]], cho
                     className="picker",
                     nothingFoundMessage=f"No such {name}",
                     limit=_MOST_OPTIONS,
-                    attributes={"inputField": {"aria-label": word.capitalize()}},
+                    **aria(label=word.capitalize()),
                 )
             )
     controls += [text_entry(entry, view) for entry in page.entries]
