@@ -66,7 +66,7 @@ def by_node(
             xshift=8, yref="y", y=row, showarrow=False, font={"size": 11, "color": theme.STATUS_COLORS[one.status]},
         )  # fmt: skip
     fig.update_xaxes(range=[0, 100], dtick=25, showgrid=True)
-    fig.update_yaxes(range=[max(len(shown), 4) - 0.5, -0.5], showgrid=False)
+    fig.update_yaxes(range=[max(len(shown), 4) - 0.5, -0.5], showgrid=False, dtick=1)
     fig.update_layout(hovermode="closest")
     style.legend(fig)
     fig.update_layout(legend={"traceorder": "normal"}, margin={**fig.layout.margin.to_plotly_json(), "r": 52})
