@@ -22,7 +22,10 @@ GRAVE = {"serious", "critical"}
 def test_axe_reports_nothing_serious(new_tab: Callable[..., Tab], address: str, dark: bool) -> None:
     tab = new_tab(dark=dark)
     page = tab.open(address)
-    tab.filled()
+    # Not every node sends what its detailed view has places for.
+    page.wait_for_function("() => document.querySelectorAll('.stat .value').length > 0")
+    if "node=" not in address:
+        tab.filled()
     page.evaluate(AXE)
     found: dict[str, Any] = page.evaluate("() => axe.run({resultTypes: ['violations']})")
     grave = [

@@ -4,6 +4,7 @@ from smartlearn.dashboard.components.cards import card, column_defs, graph, shel
 from smartlearn.dashboard.components.frame import frame, frame_around
 from smartlearn.dashboard.components.ids import (
     CUSTOM_ID,
+    aria,
     body_id,
     filter_id,
     graph_id,
@@ -29,6 +30,7 @@ __all__ = [
     "CUSTOM_ID",
     "absent",
     "advice_list",
+    "aria",
     "banner",
     "body_id",
     "card",

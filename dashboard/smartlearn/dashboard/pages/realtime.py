@@ -249,7 +249,10 @@ def _strip(name: str, recent: Sequence[Recent], context: Context, view: View) ->
 
 
 def _card(name: str, title: str, unit: str, span: int) -> Component:
-    body = html.Div(id=name, className="live-body", style={"height": 190})
+    body = html.Div(
+        id=name, className="live-body", style={"height": 190}, tabIndex=0, role="region",
+        **components.aria(label=f"{title}: list"),
+    )  # fmt: skip
     return components.shell(f"{name}-card", title, [body], unit=unit, span=span)
 
 
