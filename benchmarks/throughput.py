@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 
 from pydantic import SecretStr
@@ -32,27 +33,21 @@ Measured = Callable[[Stage, Load], Carried]
 def columnar(stage: Stage) -> Figure:
     """Columnar batches to rollups in InfluxDB; raw is not kept."""
     load = stage.load("columnar", loads.columnar(COLUMNAR_ROWS))
-    ours = [_work(stage, load, raw=False) for _ in range(stage.runs)]
-    peers, notes = _peers(stage, {"Telegraf": telegraf.carry, "Quix Streams": quix.carry})
-    return Figure(median_of([run.rate for run in ours]), peers, [cores_note(ours[-1].cores), *notes])
+    return _beside(stage, load, {"Telegraf": telegraf.carry, "Quix Streams": quix.carry}, raw=False)
 
 
 def columnar_raw(stage: Stage) -> Figure:
     """The same with every sample written as a point."""
     load = stage.load("columnar-raw", loads.columnar(RAW_ROWS))
-    ours = [_work(stage, load, raw=True) for _ in range(stage.runs)]
-    peers, notes = _peers(stage, {"Telegraf": telegraf.carry})
-    value = median_of([run.rate for run in ours])
-    target = 1.3 * peers["Telegraf"] if "Telegraf" in peers else None
-    return Figure(value, peers, [cores_note(ours[-1].cores), *notes], target=target)
+    figure = _beside(stage, load, {"Telegraf": telegraf.carry}, raw=True)
+    target = 1.3 * figure.peers["Telegraf"] if "Telegraf" in figure.peers else None
+    return replace(figure, target=target)
 
 
 def single(stage: Stage) -> Figure:
     """One event a message; raw is not kept."""
     load = stage.load("single", loads.single(SINGLE_ROWS))
-    ours = [_work(stage, load, raw=False) for _ in range(stage.runs)]
-    peers, notes = _peers(stage, {"Quix Streams": quix.carry, "Faust idiom": faust_idiom.carry})
-    return Figure(median_of([run.rate for run in ours]), peers, [cores_note(ours[-1].cores), *notes])
+    return _beside(stage, load, {"Quix Streams": quix.carry, "Faust idiom": faust_idiom.carry}, raw=False)
 
 
 def two_workers(stage: Stage) -> Figure:
@@ -63,6 +58,13 @@ def two_workers(stage: Stage) -> Figure:
     value = median_of([run.rate for run in both])
     notes = [f"one worker {one:,.0f} samples/s, two {value:,.0f}", cores_note(both[-1].cores)]
     return Figure(value / one, notes=notes)
+
+
+def _beside(stage: Stage, load: Load, peers: Mapping[str, Measured], *, raw: bool) -> Figure:
+    """A worker's median rate, beside what its peers make of the same load."""
+    ours = [_work(stage, load, raw=raw) for _ in range(stage.runs)]
+    theirs, notes = _peers(stage, peers)
+    return Figure(median_of([run.rate for run in ours]), theirs, [cores_note(ours[-1].cores), *notes])
 
 
 def _work(stage: Stage, load: Load, *, raw: bool) -> Carried:
@@ -102,7 +104,7 @@ def _check_stored(stage: Stage, prefix: str, load: Load) -> None:
         raise CannotRun(f"{load.rows:,} rows were carried, and the panes in the store count {rows:,.0f}")
 
 
-def _peers(stage: Stage, peers: dict[str, Callable[[Stage, Load], Carried]]) -> tuple[dict[str, float], list[str]]:
+def _peers(stage: Stage, peers: Mapping[str, Measured]) -> tuple[dict[str, float], list[str]]:
     """The median of each peer, measured once a run of the benchmarks; what cannot run is a note."""
     found: dict[str, float] = {}
     notes: list[str] = []
